@@ -1,0 +1,63 @@
+// swift-tools-version: 6.2
+import PackageDescription
+
+// CI sets ATTENTION_STRICT=1; a newcomer with a newer compiler is not stopped by a new warning.
+let strict = Context.environment["ATTENTION_STRICT"] == "1"
+
+let swift: [SwiftSetting] =
+  [
+    .swiftLanguageMode(.v6),
+    .enableUpcomingFeature("ExistentialAny"),
+    .enableUpcomingFeature("MemberImportVisibility"),
+    .enableUpcomingFeature("InternalImportsByDefault"),
+  ] + (strict ? [.treatAllWarnings(as: .error)] : [])
+
+/// A row of the house: a library that may use only the rows below it, and its tests.
+func room(_ name: String, uses: [Target.Dependency] = [], testsUse: [Target.Dependency] = [])
+  -> [Target]
+{
+  [
+    .target(name: name, dependencies: uses, swiftSettings: swift),
+    .testTarget(
+      name: "\(name)Tests", dependencies: [.target(name: name)] + uses + testsUse,
+      swiftSettings: swift),
+  ]
+}
+
+let package = Package(
+  name: "swift-attention",
+  products: [
+    .library(name: "Attention", targets: ["Attention"]),
+    .library(name: "LanguageModels", targets: ["LanguageModels", "Inference", "ModelStore"]),
+    .library(name: "Checkpoints", targets: ["Checkpoints"]),
+    .library(name: "Tokenizers", targets: ["Tokenizers"]),
+    .executable(name: "attn", targets: ["attn"]),
+  ],
+  dependencies: [
+    .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2")
+  ],
+  targets: [
+    .executableTarget(
+      name: "attn",
+      dependencies: [
+        "Inference", "LanguageModels", "ModelStore", "Checkpoints", "Tokenizers", "Attention",
+        "Devices", "Tensors",
+        .product(name: "ArgumentParser", package: "swift-argument-parser"),
+      ],
+      swiftSettings: swift),
+    // Kernels are useless without optimisation, in debug builds too.
+    .target(name: "CMicrokernels", cSettings: [.unsafeFlags(["-O3"])]),
+  ]
+    + room(
+      "Inference", uses: ["LanguageModels", "Tokenizers", "Attention", "Devices", "Tensors"],
+      testsUse: ["ModelStore", "Checkpoints"])
+    + room(
+      "LanguageModels", uses: ["Checkpoints", "Tokenizers", "Attention", "Devices", "Tensors"],
+      testsUse: ["ModelStore"])
+    + room("ModelStore")
+    + room("Checkpoints", uses: ["Tensors"])
+    + room("Tokenizers")
+    + room("Attention", uses: ["Devices", "Tensors", "CMicrokernels"])
+    + room("Devices", uses: ["Tensors", "CMicrokernels"])
+    + room("Tensors")
+)

@@ -1,0 +1,94 @@
+// A small vector vocabulary over clang's vector extensions. Included once per level, inside that
+// level's target pragma, with SWA_LANES (floats per vector) defined by the level.
+//
+// Everything here is static and inlined: nothing may be merged by the linker with another level's
+// copy, or an old processor would meet new instructions.
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+
+#pragma clang fp contract(fast)
+
+#define SWA_INLINE static inline __attribute__((always_inline))
+
+typedef float vf __attribute__((vector_size(SWA_LANES * 4)));
+typedef int32_t vi __attribute__((vector_size(SWA_LANES * 4)));
+typedef uint32_t vu __attribute__((vector_size(SWA_LANES * 4)));
+typedef uint16_t vh __attribute__((vector_size(SWA_LANES * 2)));  // 16-bit floats' bits
+typedef uint8_t vb __attribute__((vector_size(SWA_LANES)));
+typedef int8_t vsb __attribute__((vector_size(SWA_LANES)));
+
+SWA_INLINE vf vf_load(const float *p) {
+  vf v;
+  memcpy(&v, p, sizeof v);
+  return v;
+}
+SWA_INLINE void vf_store(float *p, vf v) { memcpy(p, &v, sizeof v); }
+SWA_INLINE vf vf_set(float x) { return x - (vf){}; }
+SWA_INLINE vi vi_set(int32_t x) { return x - (vi){}; }
+SWA_INLINE vu vu_set(uint32_t x) { return x - (vu){}; }
+SWA_INLINE vf vf_from_bits(vu x) { return (vf)x; }
+SWA_INLINE vf vf_select(vi mask, vf yes, vf no) {
+  return (vf)((mask & (vi)yes) | (~mask & (vi)no));
+}
+/// The larger of each pair; a NaN in either is not promised to survive.
+SWA_INLINE vf vf_max(vf a, vf b) { return vf_select(a > b, a, b); }
+SWA_INLINE vf vf_min(vf a, vf b) { return vf_select(a < b, a, b); }
+
+SWA_INLINE float vf_sum(vf v) {
+  float lanes[SWA_LANES];
+  vf_store(lanes, v);
+  for (int width = SWA_LANES / 2; width > 0; width /= 2)
+    for (int i = 0; i < width; i++) lanes[i] += lanes[i + width];
+  return lanes[0];
+}
+
+// 16-bit floats, by their bits.
+SWA_INLINE vf vf_load_bf16(const uint16_t *p) {
+  vh h;
+  memcpy(&h, p, sizeof h);
+  return (vf)(__builtin_convertvector(h, vu) << 16);
+}
+SWA_INLINE vf vf_load_f16(const uint16_t *p) {
+  vh h;
+  memcpy(&h, p, sizeof h);
+#if SWA_LEVEL_HAS_F16C
+  typedef _Float16 vhalf __attribute__((vector_size(SWA_LANES * 2)));
+  return __builtin_convertvector((vhalf)h, vf);
+#else
+  // Shifted into a float's place the exponent is too small by 112; the product repairs subnormals
+  // with it. Infinity and NaN get the largest exponent back.
+  vu bits = __builtin_convertvector(h, vu);
+  vf magnitude = (vf)((bits & 0x7FFF) << 13) * 0x1p112f;
+  vu special = (vu)((bits & 0x7C00) == 0x7C00) & 0x7F800000;
+  return (vf)((vu)magnitude | special | ((bits & 0x8000) << 16));
+#endif
+}
+
+/// e^x to about 1 ulp in float's whole range: 0 below −103.98, +∞ above 88.73, NaN stays NaN.
+///
+/// x = n·ln 2 + r with |r| ≤ ln 2 / 2; e^r by its Taylor polynomial (degree 7, remainder < 2^-30);
+/// 2^n in two factors so that subnormal results and the upper end come out right.
+SWA_INLINE vf vf_exp(vf x) {
+  vf clamped = vf_min(vf_max(x, vf_set(-104.f)), vf_set(89.f));
+  vf shifted = clamped * vf_set(0x1.715476p0f) + vf_set(0x1.8p23f);
+  vi n = (vi)shifted - (vi)vf_set(0x1.8p23f);
+  vf whole = shifted - vf_set(0x1.8p23f);
+  vf r = clamped - whole * vf_set(0x1.62e400p-1f);
+  r = r - whole * vf_set(0x1.7f7d1cp-20f);
+  vf p = vf_set(0x1.a01a02p-13f);
+  p = p * r + vf_set(0x1.6c16c2p-10f);
+  p = p * r + vf_set(0x1.111112p-7f);
+  p = p * r + vf_set(0x1.555556p-5f);
+  p = p * r + vf_set(0x1.555556p-3f);
+  p = p * r + vf_set(0x1p-1f);
+  p = p * r + vf_set(0x1p0f);
+  p = p * r + vf_set(0x1p0f);
+  vi half = n >> 1;
+  vf scale1 = (vf)((half + 127) << 23);
+  vf scale2 = (vf)((n - half + 127) << 23);
+  vf y = p * scale1 * scale2;
+  return vf_select(x == x, y, x);
+}
