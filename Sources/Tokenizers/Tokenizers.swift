@@ -1,1 +1,2 @@
-// Placeholder until the room is furnished.
+/// A token's number in its vocabulary.
+public typealias TokenID = Int32
