@@ -10,7 +10,9 @@ public struct StopMatcher: Sendable {
   public private(set) var match: String?
 
   /// A matcher for the given strings; empty strings are ignored.
-  public init(_ stops: [String]) { self.stops = stops.filter { !$0.isEmpty }.map { Array($0.utf8) } }
+  public init(_ stops: [String]) {
+    self.stops = stops.filter { !$0.isEmpty }.map { Array($0.utf8) }
+  }
 
   /// Takes the next piece and returns what may be shown.
   ///
