@@ -15,6 +15,12 @@ public final class CPUDevice: Sendable {
   /// The microkernels of the linear layers at this level.
   package let linearKernels: swa_linear_kernels
 
+  /// What the workers scribble on.
+  package let scratch: WorkerScratch
+
+  /// Where packed weights live.
+  package let panelMemory = PanelMemory()
+
   /// Why a device could not be made.
   public enum Failure: Error, Hashable {
     /// The name is no level.
@@ -47,6 +53,7 @@ public final class CPUDevice: Sendable {
     attentionKernels = attention.pointee
     linearKernels = linear.pointee
     pool = WorkerPool(count: count)
+    scratch = WorkerScratch(workers: pool.count)
   }
 
   private static func environment(_ name: String) -> String? {
