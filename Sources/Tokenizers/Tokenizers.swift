@@ -1,2 +1,0 @@
-/// A token's number in its vocabulary.
-public typealias TokenID = Int32
