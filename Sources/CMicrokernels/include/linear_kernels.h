@@ -8,6 +8,7 @@
 
 #include "isa.h"
 #include "linear_formats.h"
+#include "operator_kernels.h"
 
 /// One product y = x·Wᵀ + bias as the kernels see it. Rows of W are outputs.
 typedef struct swa_linear_job {
@@ -62,6 +63,9 @@ typedef struct SWA_SENDABLE swa_linear_kernels {
   /// Multiplies and adds in registers as `many` would, with the 32 floats at `sink`; returns the
   /// number of floating-point operations done.
   size_t (*multiply_add)(size_t iterations, float *sink);
+
+  /// The row operators.
+  swa_operator_kernels operators;
 } swa_linear_kernels;
 
 /// The kernels of a level, or NULL where `swa_isa_available` says no.

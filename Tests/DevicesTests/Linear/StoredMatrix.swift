@@ -26,7 +26,8 @@ struct StoredMatrix {
         store(UInt16(truncatingIfNeeded: value.bitPattern), at: start)
         store(UInt16(value.bitPattern >> 16), at: start + 2)
       case .float16: store(Float16(Float.random(in: -1...1, using: &random)).bitPattern, at: start)
-      case .bfloat16: store(BFloat16(Float.random(in: -1...1, using: &random)).bitPattern, at: start)
+      case .bfloat16:
+        store(BFloat16(Float.random(in: -1...1, using: &random)).bitPattern, at: start)
       default: break
       }
     }
@@ -55,7 +56,8 @@ struct StoredMatrix {
       let bits = (0..<4).reduce(UInt32(0)) { $0 | UInt32(bytes[b + $1]) << UInt32(8 * $1) }
       return Double(Float(bitPattern: bits))
     case .float16: return half(b)
-    case .bfloat16: return Double(Float(BFloat16(bitPattern: UInt16(byte(0)) | UInt16(byte(1)) << 8)))
+    case .bfloat16:
+      return Double(Float(BFloat16(bitPattern: UInt16(byte(0)) | UInt16(byte(1)) << 8)))
     case .q4_0, .q4_1, .q5_0, .q5_1:
       let hasMinimum = type == .q4_1 || type == .q5_1
       let isFive = type == .q5_0 || type == .q5_1

@@ -35,7 +35,9 @@ public final class LinearWeights: Sendable {
   static let panelOutputs = Int(SWA_PANEL)
 
   /// The first panel.
-  var panelBase: UnsafePointer<UInt8> { UnsafePointer(memory.base.assumingMemoryBound(to: UInt8.self)) }
+  var panelBase: UnsafePointer<UInt8> {
+    UnsafePointer(memory.base.assumingMemoryBound(to: UInt8.self))
+  }
 
   /// The bias, padded to whole panels.
   var biasBase: UnsafePointer<Float>? {

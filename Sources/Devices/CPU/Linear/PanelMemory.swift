@@ -6,7 +6,9 @@ internal import Synchronization
 /// A model has hundreds of matrices of less than a huge page each; side by side in chunks they
 /// stream without a TLB miss every 4 KiB. Memory is not zeroed.
 package final class PanelMemory: Sendable {
-  /// One allocation from the system. Freed when the last piece in it is released.
+  /// One allocation from the system.
+  ///
+  /// Freed when the last piece in it is released.
   package final class Chunk: @unchecked Sendable {
     fileprivate let bytes: UnsafeMutableRawBufferPointer
     fileprivate init(byteCount: Int) {
