@@ -157,10 +157,11 @@ extension Launch {
 
   /// S = Q·Kᵀ, panel by panel.
   private func score(_ work: HeadItem, _ keyTile: KeyTile, _ scratch: Scratch) {
-    let kernel: @convention(c) (
-      UnsafePointer<Float>?, Int, Int, UnsafeRawPointer?, UnsafeMutablePointer<Float>?, Int,
-      UnsafeRawPointer?
-    ) -> Void = geometry.hasPanels ? stored.scores : kernels.f32.scores
+    let kernel:
+      @convention(c) (
+        UnsafePointer<Float>?, Int, Int, UnsafeRawPointer?, UnsafeMutablePointer<Float>?, Int,
+        UnsafeRawPointer?
+      ) -> Void = geometry.hasPanels ? stored.scores : kernels.f32.scores
     for panel in 0..<keyTile.panels {
       kernel(
         scratch.queries, work.rows, headDimension, scratch.panels[panel],
@@ -216,7 +217,9 @@ extension Launch {
       scratch.sum, scratch.rescale)
   }
 
-  /// O = rescale·O + P·V. Values are converted once where many rows share them.
+  /// O = rescale·O + P·V.
+  ///
+  /// Values are converted once where many rows share them.
   private func weighValues(_ work: HeadItem, _ keyTile: KeyTile, _ scratch: Scratch) {
     if work.rows < Self.packedRows {
       stored.values(

@@ -133,7 +133,9 @@ public struct PageTable: Sendable, Hashable {
   public var requestCount: Int { kvLengths.count }
 
   /// The pages of request `r`.
-  public func pages(of r: Int) -> ArraySlice<Int32> { indices[Int(offsets[r])..<Int(offsets[r + 1])] }
+  public func pages(of r: Int) -> ArraySlice<Int32> {
+    indices[Int(offsets[r])..<Int(offsets[r + 1])]
+  }
 }
 
 extension PageTable.Invalid: CustomStringConvertible {

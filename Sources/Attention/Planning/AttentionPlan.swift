@@ -22,12 +22,14 @@ public final class AttentionPlan {
   public let shape: AttentionShape
   /// The kind of attention.
   public let variant: AttentionVariant
-  /// The number of queues that work is distributed over. It decides the cuts, and so the bits.
+  /// The number of queues that work is distributed over.
+  ///
+  /// It decides the cuts, and so the bits.
   public let workers: Int
   /// The processor that runs the plan.
   public let device: CPUDevice
 
-  /// The batch of the last `update`; an empty one before.
+  /// The query rows of the planned batch, 0 before the first `update`.
   public private(set) var queryCount = 0
   private(set) var pageSize = 0
   private(set) var largestPage: Int32 = -1

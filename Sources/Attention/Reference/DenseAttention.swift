@@ -63,9 +63,11 @@ package struct DenseAttention {
     var scores: [(position: Int, score: Double)] = []
     for position in 0..<request.kvLength {
       place.kv = position
-      let product = zip(query, request.key(position, kvHead)).reduce(0.0) { $0 + $1.0 * Double($1.1) }
       guard variant.maskExpression.evaluate(score: 0, at: place, variant.parameters) != 0 else {
         continue
+      }
+      let product = zip(query, request.key(position, kvHead)).reduce(0.0) {
+        $0 + $1.0 * Double($1.1)
       }
       scores.append(
         (

@@ -109,8 +109,10 @@ extension AttentionVariant {
       return Symbol(.parameter(parameterNames.count - 1))
     }
 
-    /// Declares a vector with one entry for each query head; the symbol is the entry of the score's
-    /// own head. Its length is checked when a plan meets the model's number of heads.
+    /// Declares a vector with one entry for each query head.
+    ///
+    /// The symbol is the entry of the score's own head. The length is checked when a plan meets the
+    /// model's number of heads.
     public mutating func perHead(_ name: String, _ values: [Float]) -> Symbol {
       perHeadNames.append(name)
       parameters.vectors.append(values)

@@ -160,7 +160,9 @@ extension Expression.Binary {
 
   /// The hull of the four corner results, for functions that are monotone in each argument.
   private func corners(_ a: Interval, _ b: Interval) -> Interval {
-    let values = [self(a.low, b.low), self(a.low, b.high), self(a.high, b.low), self(a.high, b.high)]
+    let values = [
+      self(a.low, b.low), self(a.low, b.high), self(a.high, b.low), self(a.high, b.high),
+    ]
     // 0·∞ at a corner says nothing about the inside.
     if values.contains(where: \.isNaN) { return .everything }
     return Interval(values.min() ?? -.infinity, values.max() ?? .infinity)
