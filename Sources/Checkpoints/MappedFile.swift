@@ -9,6 +9,9 @@ import Glibc
 /// kills this process with SIGBUS, as with every memory map. Replace model files by renaming a new
 /// file over the old one, which leaves the mapped one whole.
 ///
+/// A file that no variable holds may be gone before its bytes are read: keep it in a variable or a
+/// property for as long as pointers into it are used, or read inside ``withBytes(_:)``.
+///
 /// - Invariant: `bytes` stays valid, unmoved and unwritten until `deinit`.
 public final class MappedFile: @unchecked Sendable {
   /// The file's path, or the name given to bytes that came from no file; used in messages.
@@ -52,6 +55,13 @@ public final class MappedFile: @unchecked Sendable {
     case .mapped: munmap(UnsafeMutableRawPointer(mutating: bytes.baseAddress), bytes.count)
     case .allocated: bytes.deallocate()
     }
+  }
+
+  /// Calls `body` with the whole content, which is valid until it returns.
+  public func withBytes<Result>(
+    _ body: (UnsafeRawBufferPointer) throws -> Result
+  ) rethrows -> Result {
+    try withExtendedLifetime(self) { try body(bytes) }
   }
 
   /// Tells the kernel that the whole file will be read soon, front to back.

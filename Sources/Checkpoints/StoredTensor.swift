@@ -5,6 +5,9 @@ public import Tensors
 /// The view may be stored for the life of a model: `owner` keeps the bytes mapped. Rows are
 /// contiguous and follow each other; a block type's rows are whole numbers of blocks.
 ///
+/// A pointer taken from `bytes` does not keep the owner: keep the tensor, or the owner, in a variable
+/// or a property for as long as the pointer is used, or read inside ``withBytes(_:)``.
+///
 /// - Invariant: `bytes` lies inside memory that `owner` keeps valid and unwritten, and holds exactly
 ///   the elements of `shape` in `type`. The bytes may start at any address: read them unaligned.
 public struct StoredTensor: @unchecked Sendable {
@@ -43,6 +46,13 @@ public struct StoredTensor: @unchecked Sendable {
 
   /// The bytes from one row to the next.
   public var rowBytes: Int { columns / type.blockLength &* type.blockBytes }
+
+  /// Calls `body` with the elements' bytes, which are valid until it returns.
+  public func withBytes<Result>(
+    _ body: (UnsafeRawBufferPointer) throws -> Result
+  ) rethrows -> Result {
+    try withExtendedLifetime(owner) { try body(bytes) }
+  }
 
   /// The bytes of row `row`, or `nil` where there is no such row.
   public func row(_ row: Int) -> UnsafeRawBufferPointer? {

@@ -32,15 +32,19 @@ extension StoredTensor {
       throw .destination(tensor: name, count: destination.count, columns: columns)
     }
     guard let from = source.baseAddress, let to = destination.baseAddress else { return }
-    Dequantization.run(type, from: from, to: to, count: columns)
+    withExtendedLifetime(owner) {
+      Dequantization.run(type, from: from, to: to, count: columns)
+    }
   }
 
   /// All elements as floats, row after row.
   public func dequantized() -> [Float] {
     [Float](unsafeUninitializedCapacity: elementCount) { buffer, count in
       // Rows are whole blocks and follow each other, so the tensor is one long row.
-      if elementCount > 0, let from = bytes.baseAddress, let to = buffer.baseAddress {
-        Dequantization.run(type, from: from, to: to, count: elementCount)
+      withBytes {
+        if elementCount > 0, let from = $0.baseAddress, let to = buffer.baseAddress {
+          Dequantization.run(type, from: from, to: to, count: elementCount)
+        }
       }
       count = elementCount
     }

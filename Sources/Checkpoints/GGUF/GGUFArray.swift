@@ -39,7 +39,7 @@ public struct GGUFArray: Sendable {
     at index: Int, _ body: (UnsafeBufferPointer<UInt8>) throws -> Result
   ) rethrows -> Result? {
     guard elementType == .string, index >= 0, index < count else { return nil }
-    return try body(utf8(at: index))
+    return try withExtendedLifetime(file) { try body(utf8(at: index)) }
   }
 
   /// The string at `index`, with U+FFFD for what is not UTF-8; `nil` where there is no such string.
@@ -50,7 +50,9 @@ public struct GGUFArray: Sendable {
   /// All strings, or `nil` where the elements are not strings.
   public var strings: [String]? {
     guard elementType == .string else { return nil }
-    return stringStarts.indices.map { String(decoding: utf8(at: $0), as: UTF8.self) }
+    return withExtendedLifetime(file) {
+      stringStarts.indices.map { String(decoding: utf8(at: $0), as: UTF8.self) }
+    }
   }
 
   /// All elements as integers, or `nil` where they are not, or one does not fit `Int`.
@@ -98,6 +100,7 @@ public struct GGUFArray: Sendable {
   ) -> [Element]? {
     var elements: [Element] = []
     elements.reserveCapacity(count)
+    defer { withExtendedLifetime(file) {} }
     for i in 0..<count {
       let offset = start + i * MemoryLayout<Stored>.size
       guard let element = convert(file.bytes.loadUnaligned(fromByteOffset: offset, as: type)) else {

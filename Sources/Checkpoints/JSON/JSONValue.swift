@@ -37,6 +37,7 @@ public enum JSONValue: Sendable, Hashable {
       throw Malformed(
         path: file.path, offset: 0, expected: "at most \(Self.maximumTextSize) bytes of JSON")
     }
+    defer { withExtendedLifetime(file) {} }
     var cursor = JSONCursor(file.bytes)
     do throws(JSONCursor.Malformed) {
       self = try Self.next(&cursor)

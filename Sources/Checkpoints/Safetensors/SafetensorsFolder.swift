@@ -94,6 +94,7 @@ public final class SafetensorsFolder: Checkpoint {
   /// The file of each tensor, by an index.
   static func weightMap(_ index: MappedFile) throws(JSONValue.Malformed) -> [String: String] {
     var map: [String: String] = [:]
+    defer { withExtendedLifetime(index) {} }
     var cursor = JSONCursor(index.bytes)
     do throws(JSONCursor.Malformed) {
       try cursor.object { (cursor, key) throws(JSONCursor.Malformed) in

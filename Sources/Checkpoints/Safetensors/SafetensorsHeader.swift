@@ -9,6 +9,7 @@ struct SafetensorsHeader {
 
   init(_ file: MappedFile) throws(SafetensorsFile.Malformed) {
     self.file = file
+    defer { withExtendedLifetime(file) {} }
     func malformed(
       _ problem: SafetensorsFile.Malformed.Problem, at offset: Int = 0
     ) -> SafetensorsFile.Malformed {
