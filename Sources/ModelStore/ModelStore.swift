@@ -1,1 +1,1 @@
-// Placeholder until the room is furnished.
+public struct ModelStore { public init() throws {} ; public var cache: String { "" } }
