@@ -13,14 +13,15 @@ let swift: [SwiftSetting] =
   ] + (strict ? [.treatAllWarnings(as: .error)] : [])
 
 /// A row of the house: a library that may use only the rows below it, and its tests.
-func room(_ name: String, uses: [Target.Dependency] = [], testsUse: [Target.Dependency] = [])
-  -> [Target]
-{
+func room(
+  _ name: String, uses: [Target.Dependency] = [], testsUse: [Target.Dependency] = [],
+  fixtures: [Resource] = []
+) -> [Target] {
   [
     .target(name: name, dependencies: uses, swiftSettings: swift),
     .testTarget(
       name: "\(name)Tests", dependencies: [.target(name: name)] + uses + testsUse,
-      swiftSettings: swift),
+      resources: fixtures, swiftSettings: swift),
   ]
 }
 
@@ -53,7 +54,7 @@ let package = Package(
       testsUse: ["ModelStore", "Checkpoints"])
     + room(
       "LanguageModels", uses: ["Checkpoints", "Tokenizers", "Attention", "Devices", "Tensors"],
-      testsUse: ["ModelStore"])
+      testsUse: ["ModelStore"], fixtures: [.copy("Fixtures")])
     + room("ModelStore")
     + room("Checkpoints", uses: ["Tensors"])
     + room("Tokenizers")
