@@ -63,10 +63,10 @@ public final class LanguageModel: Sendable {
     }
   }
 
-  /// The logits that follow a row of the pass.
-  func logits(_ pass: ForwardPass, row: Int, into logits: MatrixView) {
-    let normed = pass.normed.rows(row..<row + 1)
-    outputNorm.run(pass.hidden.rows(row..<row + 1), into: normed, pass)
+  /// The logits that follow some rows of the pass: [rows × vocabulary].
+  func logits(_ pass: ForwardPass, rows: Range<Int>, into logits: MatrixView) {
+    let normed = pass.normed.rows(rows)
+    outputNorm.run(pass.hidden.rows(rows), into: normed, pass)
     output.multiply(normed, into: logits)
   }
 }

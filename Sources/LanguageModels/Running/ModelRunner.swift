@@ -67,7 +67,7 @@ public final class ModelRunner {
   /// Where the call throws, the sequence is as long as before it.
   ///
   /// - Parameters:
-  ///   - tokens: At least one token.
+  ///   - tokens: At least one token; of none there are no logits.
   ///   - each: Called with the logits after every token, in order; makes the run much slower.
   public func extend(
     _ tokens: some RandomAccessCollection<TokenID>,
@@ -83,26 +83,44 @@ public final class ModelRunner {
       for start in stride(from: 0, to: tokens.count, by: chunk) {
         let part = tokens[start..<min(start + chunk, tokens.count)]
         try step(part)
-        let rows = each == nil ? part.count - 1..<part.count : 0..<part.count
-        // Only the last row of the last chunk is asked for, unless each one is.
-        guard each != nil || part.endIndex == tokens.count else { continue }
-        for row in rows {
-          model.logits(pass, row: row, into: logitsView)
-          each?(UnsafeBufferPointer(logits.elements(Float.self)))
+        if let each { try allLogits(part.count, each) }
+        if part.endIndex == tokens.count {
+          model.logits(pass, rows: part.count - 1..<part.count, into: view(logits, rows: 1))
         }
       }
     } catch {
       length = before
       throw error
     }
-    return UnsafeBufferPointer(rebasing: logits.elements(Float.self)[..<logitsView.columns])
+    let count = tokens.isEmpty ? 0 : model.configuration.vocabularySize
+    return UnsafeBufferPointer(rebasing: logits.elements(Float.self)[..<count])
   }
 
-  private var logitsView: MatrixView {
-    // The buffer was made with room for one row of logits.
-    let elements = logits.elements(Float.self)
-    return MatrixView(
-      elements.baseAddress.unsafelyUnwrapped, rows: 1,
+  /// Logits computed together when every row's are asked for: enough for the matrix product to
+  /// reuse weights, few enough to fit.
+  private static let logitRows = 32
+
+  private func allLogits(_ count: Int, _ each: (UnsafeBufferPointer<Float>) -> Void) throws {
+    let width = model.configuration.vocabularySize
+    let bytes = min(count, Self.logitRows) * width * MemoryLayout<Float>.size
+    guard let buffer = AlignedBuffer(trying: bytes) else {
+      throw ModelError.memory(bytes: bytes, purpose: "logits")
+    }
+    for start in stride(from: 0, to: count, by: Self.logitRows) {
+      let rows = start..<min(start + Self.logitRows, count)
+      model.logits(pass, rows: rows, into: view(buffer, rows: rows.count))
+      for row in rows.indices.map({ $0 - start }) {
+        each(
+          UnsafeBufferPointer(
+            rebasing: buffer.elements(Float.self)[row * width..<(row + 1) * width]))
+      }
+    }
+  }
+
+  /// The rows of logits in a buffer that was made for at least as many.
+  private func view(_ buffer: AlignedBuffer, rows: Int) -> MatrixView {
+    MatrixView(
+      buffer.elements(Float.self).baseAddress.unsafelyUnwrapped, rows: rows,
       columns: model.configuration.vocabularySize)
   }
 
