@@ -1,1 +1,0 @@
-public struct ModelStore { public init() throws {} ; public var cache: String { "" } }
