@@ -36,7 +36,7 @@ public struct ModelStore: Sendable {
   ///
   /// - Throws: ``Failure``.
   public func locate(
-    _ name: String = ModelStore.defaultModel, progress: (FetchProgress) -> Void = { _ in }
+    _ name: String = ModelStore.defaultModel, progress: @escaping (FetchProgress) -> Void = { _ in }
   ) throws(Failure) -> ModelLocation {
     switch try ModelName(parsing: name, known: known, environment: environment) {
     case .local(let path):
