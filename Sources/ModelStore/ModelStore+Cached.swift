@@ -6,6 +6,12 @@ public struct CachedModel: Sendable, Hashable {
   public let path: String
   /// Its size in bytes.
   public let size: Int
+
+  package init(name: String, path: String, size: Int) {
+    self.name = name
+    self.path = path
+    self.size = size
+  }
 }
 
 extension ModelStore {

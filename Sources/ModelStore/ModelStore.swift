@@ -96,4 +96,11 @@ public struct FetchProgress: Sendable, Hashable {
   public let completed: Int
   /// The bytes of the whole, where that is known.
   public let total: Int?
+
+  package init(model: String, phase: Phase, completed: Int, total: Int?) {
+    self.model = model
+    self.phase = phase
+    self.completed = completed
+    self.total = total
+  }
 }

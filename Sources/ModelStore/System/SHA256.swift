@@ -1,5 +1,5 @@
 /// The SHA-256 hash of a stream of bytes (FIPS 180-4).
-struct SHA256 {
+package struct SHA256 {
   private var state: (UInt32, UInt32, UInt32, UInt32, UInt32, UInt32, UInt32, UInt32) = (
     0x6a09_e667, 0xbb67_ae85, 0x3c6e_f372, 0xa54f_f53a,
     0x510e_527f, 0x9b05_688c, 0x1f83_d9ab, 0x5be0_cd19
@@ -8,8 +8,11 @@ struct SHA256 {
   private var pending: [UInt8] = []
   private var length: UInt64 = 0
 
+  /// The hash of nothing yet.
+  package init() {}
+
   /// Takes the next bytes.
-  mutating func update(_ bytes: UnsafeRawBufferPointer) {
+  package mutating func update(_ bytes: UnsafeRawBufferPointer) {
     length &+= UInt64(bytes.count)
     var rest = bytes[...]
     if !pending.isEmpty {
@@ -26,7 +29,7 @@ struct SHA256 {
   }
 
   /// The hash of everything taken, as 64 lower-case hexadecimal digits.
-  func hexDigest() -> String {
+  package func hexDigest() -> String {
     var copy = self
     let bits = length &* 8
     var padding: [UInt8] = [0x80]
