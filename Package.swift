@@ -48,6 +48,8 @@ let package = Package(
       swiftSettings: swift),
     // Kernels are useless without optimisation, in debug builds too.
     .target(name: "CMicrokernels", cSettings: [.unsafeFlags(["-O3"])]),
+    // Calls of libcurl through pointers found at run time.
+    .target(name: "CTransport"),
   ]
     + room(
       "Inference", uses: ["LanguageModels", "Tokenizers", "Attention", "Devices", "Tensors"],
@@ -55,7 +57,7 @@ let package = Package(
     + room(
       "LanguageModels", uses: ["Checkpoints", "Tokenizers", "Attention", "Devices", "Tensors"],
       testsUse: ["ModelStore"], fixtures: [.copy("Fixtures")])
-    + room("ModelStore")
+    + room("ModelStore", uses: ["CTransport"])
     + room("Checkpoints", uses: ["Tensors"])
     + room("Tokenizers")
     + room("Attention", uses: ["Devices", "Tensors", "CMicrokernels"])

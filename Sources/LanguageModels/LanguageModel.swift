@@ -3,7 +3,9 @@ import Devices
 import Tensors
 import Tokenizers
 
-/// A decoder-only model: its weights, ready to run. Immutable and shared by all who run it.
+/// A decoder-only model: its weights, ready to run.
+///
+/// Immutable and shared by all who run it.
 public final class LanguageModel: Sendable {
   /// Sizes and constants.
   public let configuration: ModelConfiguration

@@ -35,6 +35,9 @@ func reportingErrors(_ body: () throws -> Void) throws {
   } catch let failure as CommandFailure {
     Terminal.note("attn: \(failure)")
     throw ExitCode(failure.code.rawValue)
+  } catch let failure as ModelStore.Failure {
+    Terminal.note("attn: \(failure)")
+    throw ExitCode(failure.exitCode)
   } catch {
     Terminal.note("attn: \(error)")
     throw ExitCode(CommandFailure.Code.data.rawValue)

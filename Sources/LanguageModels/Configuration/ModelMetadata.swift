@@ -10,10 +10,11 @@ public enum MetadataValue: Sendable, Hashable {
   case flag(Bool)
 }
 
-/// The facts about a model that its checkpoint states, by GGUF's key names without the
-/// architecture's prefix: `embedding_length`, `attention.head_count`, …
+/// The facts about a model that its checkpoint states.
+///
+/// Keys are GGUF's without the architecture's prefix: `embedding_length`, `attention.head_count`.
 public struct ModelMetadata: Sendable {
-  /// The architecture's name: `llama`, `qwen2`, `gemma3`, …
+  /// The architecture's name, for example `llama`.
   public let architecture: String
 
   /// Whether the weights keep the original order of a head's dimensions.

@@ -86,7 +86,8 @@ final class ForwardPass {
   func begin(_ batch: AttentionBatch) throws {
     let rows = min(batch.queries.total, capacity)
     for view in [
-      \ForwardPass.hidden, \.normed, \.branch, \.queries, \.keys, \.values, \.attended, \.gate, \.up,
+      \ForwardPass.hidden, \.normed, \.branch, \.queries, \.keys, \.values, \.attended, \.gate,
+      \.up,
     ] {
       self[keyPath: view].rows = rows
     }

@@ -54,7 +54,7 @@ struct DoctorCommand: ParsableCommand {
 
   private func report() throws -> Report {
     let device = try CPUDevice(threads: threads)
-    let store = try ModelStore()
+    let store = ModelStore()
     return Report(
       instructionSet: device.instructionSet.rawValue,
       instructionSets: InstructionSet.available.map(\.rawValue),
@@ -79,5 +79,15 @@ struct DoctorCommand: ParsableCommand {
     }
   }
 
-  private static func models(_ store: ModelStore) -> [Report.Model] { [] }
+  private static func models(_ store: ModelStore) -> [Report.Model] {
+    let cached = store.cached
+    let known = store.knownModels.map { model in
+      let path = cached.first { $0.name == model.name }?.path
+      return Report.Model(
+        name: model.name, state: path == nil ? "\(model.size >> 20) MiB to fetch" : "ready",
+        path: path)
+    }
+    let others = cached.filter { model in !known.contains { $0.name == model.name } }
+    return known + others.map { Report.Model(name: $0.name, state: "ready", path: $0.path) }
+  }
 }

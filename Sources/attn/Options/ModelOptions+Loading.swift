@@ -7,8 +7,9 @@ extension ModelOptions {
   /// Finds, fetches if need be, and loads the model.
   func load() throws -> (ModelBundle, CPUDevice) {
     let device = try CPUDevice(threads: threads)
-    let path = model ?? "/root/.cache/swift-attention/models/smollm2-135m-instruct/SmolLM2-135M-Instruct.Q4_1.gguf"
-    return (try ModelBundle(path: path, device: device), device)
+    let bar = ProgressBar()
+    let location = try ModelStore().locate(model ?? ModelStore.defaultModel) { bar.update($0) }
+    return (try ModelBundle(path: location.path, device: device), device)
   }
 
   /// A session with an empty cache.
