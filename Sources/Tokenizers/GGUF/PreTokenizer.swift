@@ -1,5 +1,6 @@
 /// A pre-tokenizer by the name GGUF files give it in `tokenizer.ggml.pre`.
 struct PreTokenizer: Sendable {
+  var normalizers: [Normalizer] = []
   var splitters: [Splitter]
   /// A word that is a token is taken whole.
   var ignoresMerges = false
@@ -30,11 +31,16 @@ struct PreTokenizer: Sendable {
     case "glm4", "glm5", "chatglm-bpe":
       self.init(splitters: [.words(.llama3)], ignoresMerges: name != "chatglm-bpe")
     case "dbrx", "smaug-bpe": self.init(splitters: [.words(.llama3)])
-    case "qwen2", "deepseek-r1-qwen", "kormo", "f2llmv2", "stablelm2", "hunyuan", "megrez",
+    case "qwen2", "deepseek-r1-qwen":
+      self.init(splitters: [.words(.qwen2)])
+      // The original composes first; GGUF has no field for it and llama.cpp does not.
+      normalizers = [.nfc]
+    case "kormo", "f2llmv2", "stablelm2", "hunyuan", "megrez",
       "solar-open", "grok-2":
       self.init(splitters: [.words(.qwen2)])
     case "qwen35":
       self.init(splitters: [.words(WordRules(digits: 1, marksJoinWords: true))])
+      normalizers = [.nfc]
     case "seed-coder":
       self.init(splitters: [.words(WordRules(digits: 1, breaksJoinPunctuation: false))])
     case "gpt-4o", "llama4", "kanana2", "talkie":

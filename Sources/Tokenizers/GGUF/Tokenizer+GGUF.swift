@@ -36,6 +36,7 @@ extension Tokenizer {
     if isByteLevel { vocabulary.decodeByteLevel() } else { vocabulary.decodeEscapedSpaces() }
     var text = TextRules()
     text.escapesSpaces = !isByteLevel
+    text.normalizers = pre.normalizers
     text.splitters = pre.splitters
     self.init(
       Storage(
