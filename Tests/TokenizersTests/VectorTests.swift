@@ -65,7 +65,8 @@ struct VectorTests {
         failures += 1
         if failures <= 5 {
           Issue.record(
-            "\(name): decoding \(found): expected \(decoded.debugDescription), found \(whole.debugDescription)")
+            "\(name): decoding \(found): expected \(decoded.debugDescription), found \(whole.debugDescription)"
+          )
         }
       }
     }

@@ -218,7 +218,8 @@ extension JSON {
       var value: UInt32 = 0
       for _ in 0..<4 {
         switch current {
-        case .some(let byte) where (0x30...0x39).contains(byte): value = value << 4 | UInt32(byte - 0x30)
+        case .some(let byte) where (0x30...0x39).contains(byte):
+          value = value << 4 | UInt32(byte - 0x30)
         case .some(let byte) where (0x61...0x66).contains(byte | 0x20):
           value = value << 4 | UInt32((byte | 0x20) - 0x57)
         default: throw failure("four hexadecimal digits")

@@ -35,7 +35,8 @@ struct BytePairModel: Sendable, MergeRules {
     case .bytes:
       for i in range {
         engine.symbols.append(
-          MergeSymbol(id: byteTokens[Int(bytes[i])], start: Int32(truncatingIfNeeded: i), length: 1))
+          MergeSymbol(id: byteTokens[Int(bytes[i])], start: Int32(truncatingIfNeeded: i), length: 1)
+        )
       }
     case .characters:
       var i = range.lowerBound
@@ -73,7 +74,8 @@ struct BytePairModel: Sendable, MergeRules {
     } else if range.allSatisfy({ byteTokens[Int(bytes[$0])] >= 0 }) {
       for i in range {
         symbols.append(
-          MergeSymbol(id: byteTokens[Int(bytes[i])], start: Int32(truncatingIfNeeded: i), length: 1))
+          MergeSymbol(id: byteTokens[Int(bytes[i])], start: Int32(truncatingIfNeeded: i), length: 1)
+        )
       }
     } else {
       symbols.append(MergeSymbol(id: -1, start: start, length: Int32(range.count)))
