@@ -36,8 +36,7 @@ struct ChatCommand: ParsableCommand {
           continue
         }
         conversation.append(ChatMessage(role: "user", content: line))
-        let prompt = try template.render(conversation, addGenerationPrompt: true)
-        let tokens = session.bundle.tokenizer.encode(prompt)
+        let tokens = try session.bundle.tokenizer.encode(messages: conversation, with: template)
         // Each answer draws from its own stretch of the random numbers.
         options.sampling.seed &+= 1
         let answer = try session.generate(tokens, options: options) { piece in
