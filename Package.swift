@@ -46,6 +46,9 @@ let package = Package(
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
       ],
       swiftSettings: swift),
+    .target(
+      name: "TestModels", dependencies: ["Checkpoints", "Tensors"], path: "Tests/TestModels",
+      swiftSettings: swift),
     // Kernels are useless without optimisation, in debug builds too.
     .target(name: "CMicrokernels", cSettings: [.unsafeFlags(["-O3"])]),
     // Calls of libcurl through pointers found at run time.
@@ -53,10 +56,10 @@ let package = Package(
   ]
     + room(
       "Inference", uses: ["LanguageModels", "Tokenizers", "Attention", "Devices", "Tensors"],
-      testsUse: ["ModelStore", "Checkpoints"])
+      testsUse: ["TestModels"])
     + room(
       "LanguageModels", uses: ["Checkpoints", "Tokenizers", "Attention", "Devices", "Tensors"],
-      testsUse: ["ModelStore"], fixtures: [.copy("Fixtures")])
+      testsUse: ["TestModels"], fixtures: [.copy("Fixtures")])
     + room("ModelStore", uses: ["CTransport"])
     + room("Checkpoints", uses: ["Tensors"])
     + room("Tokenizers")
