@@ -79,7 +79,10 @@ extension TemplateEvaluator {
   ) throws(Failure) -> TemplateValue {
     let result = TemplateValue.Dictionary()
     for (key, value) in items {
-      let key = try string(try evaluate(key, scope), position)
+      let name = try evaluate(key, scope)
+      guard let key = name.key else {
+        throw position.failure(.type, "a \(name.typeName) cannot be a key")
+      }
       result.set(key, try evaluate(value, scope))
     }
     return .dictionary(result)
@@ -182,11 +185,8 @@ extension TemplateEvaluator {
     case (.string(let text), .integer(let index)):
       return place(index, text.count).map { .string(text[$0..<$0 + 1]) }
         ?? .undefined("character \(index)")
-    case (.dictionary(let dictionary), .string(let name)),
-      (.namespace(let dictionary), .string(let name)):
-      return dictionary[name.string] ?? .undefined(name.string)
-    case (.dictionary(let dictionary), .integer(let name)):
-      return dictionary[String(name)] ?? .undefined(String(name))
+    case (.dictionary(let dictionary), _), (.namespace(let dictionary), _):
+      return key.key.flatMap { dictionary[$0] } ?? .undefined("this member")
     default: return .undefined("an item of a \(value.typeName)")
     }
   }
@@ -268,7 +268,7 @@ extension TemplateEvaluator {
       return list.items
     case .dictionary(let dictionary), .namespace(let dictionary):
       try step(dictionary.count, position)
-      return dictionary.keys.map { .string($0) }
+      return dictionary.keys.map(\.value)
     case .string(let text):
       try step(text.count, position)
       return text.scalars.indices.map { .string(text[$0..<$0 + 1]) }

@@ -165,7 +165,7 @@ extension TemplateEvaluator {
       throw position.failure(.type, "dictsort needs a mapping, not a \(value.typeName)")
     }
     let byValue = arguments.text(1, "by")?.string == "value"
-    let keys = byValue ? dictionary.values : dictionary.keys.map { .string($0) }
+    let keys = byValue ? dictionary.values : dictionary.keys.map(\.value)
     let order = try sortedPlaces(
       keys, caseSensitive: arguments.isTrue(0, "case_sensitive"),
       descending: arguments.isTrue(2, "reverse"), position)

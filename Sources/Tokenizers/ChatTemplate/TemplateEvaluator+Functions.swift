@@ -15,7 +15,7 @@ extension TemplateEvaluator {
         for (key, value) in zip(other.keys, other.values) { set(key, value, in: dictionary) }
       }
       for (key, value) in arguments.named.sorted(by: { $0.key < $1.key }) {
-        set(TemplateText(key), value, in: dictionary)
+        set(.string(TemplateText(key)), value, in: dictionary)
       }
       return name == "dict" ? .dictionary(dictionary) : .namespace(dictionary)
     case "raise_exception":

@@ -76,6 +76,7 @@ extension TemplateEvaluator {
         start = found + part.count
       }
       return .integer(count)
+    case "format": return try formatted(text, arguments, position)
     case "join":
       let items = try elements(arguments.positional.first ?? .undefined("join"), position)
       return try joined(items, text, position)
@@ -157,19 +158,18 @@ extension TemplateEvaluator {
     case "keys": return newList(try elements(.dictionary(dictionary), position))
     case "values": return newList(dictionary.values)
     case "get", "pop", "setdefault":
-      guard let key = arguments.positional.first else {
+      guard let key = arguments.positional.first?.key else {
         throw position.failure(.type, "\(name) needs a key")
       }
-      let name = name
-      let text = try string(key, position)
       let otherwise = arguments.value(1, "default")
       if name == "pop" {
         try step(dictionary.count, position)
-        if let value = dictionary.remove(text.string) ?? otherwise { return value }
-        throw position.failure(.undefined, "there is no member \(text.string.debugDescription)")
+        if let value = dictionary.remove(key) ?? otherwise { return value }
+        throw position.failure(
+          .undefined, "there is no member \(key.text.string.debugDescription)")
       }
-      if let value = dictionary[text.string] { return value }
-      if name == "setdefault" { set(text, otherwise ?? .null, in: dictionary) }
+      if let value = dictionary[key] { return value }
+      if name == "setdefault" { set(key, otherwise ?? .null, in: dictionary) }
       return otherwise ?? .null
     case "update":
       if case .dictionary(let other) = arguments.positional.first {
@@ -177,7 +177,7 @@ extension TemplateEvaluator {
         for (key, value) in zip(other.keys, other.values) { set(key, value, in: dictionary) }
       }
       for (key, value) in arguments.named.sorted(by: { $0.key < $1.key }) {
-        set(TemplateText(key), value, in: dictionary)
+        set(.string(TemplateText(key)), value, in: dictionary)
       }
       return .null
     case "copy":
@@ -192,7 +192,7 @@ extension TemplateEvaluator {
   mutating func pairs(_ dictionary: TemplateValue.Dictionary) -> [TemplateValue] {
     var result: [TemplateValue] = []
     for (key, value) in zip(dictionary.keys, dictionary.values) {
-      result.append(newList([.string(key), value]))
+      result.append(newList([key.value, value]))
     }
     return result
   }

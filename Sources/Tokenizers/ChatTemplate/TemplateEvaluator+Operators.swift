@@ -173,7 +173,7 @@ extension TemplateEvaluator {
     case (.dictionary(let a), .dictionary(let b)):
       if a.count != b.count { return false }
       for (key, value) in zip(a.keys, a.values) {
-        guard let other = b[key.string] else { return false }
+        guard let other = b[key] else { return false }
         if !(try equal(value, other, position, depth: depth + 1)) { return false }
       }
       return true
@@ -224,8 +224,7 @@ extension TemplateEvaluator {
       try spend(text.count, position)
       return text.firstIndex(of: part) != nil
     case .dictionary(let dictionary), .namespace(let dictionary):
-      guard case .string(let key) = value else { return false }
-      return dictionary[key.string] != nil
+      return value.key.flatMap { dictionary[$0] } != nil
     case .list(let list):
       for item in list.items where try equal(item, value, position) { return true }
       return false

@@ -10,6 +10,10 @@ extension TemplateEvaluator {
       break
     default: throw position.failure(.unsupported, "the filter '\(name)' is not supported")
     }
+    // As in Jinja, where these are generators that look at the value's truth first.
+    if ["map", "select", "reject", "selectattr", "rejectattr"].contains(name), !value.isTrue {
+      return newList([])
+    }
     let items = try elements(value, position)
     switch name {
     case "first": return items.first ?? .undefined("the first of no items")

@@ -144,6 +144,48 @@ extension TemplateEvaluator {
     return try made(result, position)
   }
 
+  /// `str.format` with plain fields: `{}`, `{0}`, `{name}`.
+  mutating func formatted(
+    _ text: TemplateText, _ arguments: TemplateArguments, _ position: TemplatePosition
+  ) throws(Failure) -> TemplateValue {
+    var result = TemplateText()
+    var next = 0
+    var i = 0
+    let scalars = text.scalars
+    while i < scalars.count {
+      let isBrace = scalars[i] == "{" || scalars[i] == "}"
+      if isBrace, i + 1 < scalars.count, scalars[i + 1] == scalars[i] {
+        result.append(text[i..<i + 1])
+        i += 2
+      } else if scalars[i] == "{" {
+        guard let close = scalars[i...].firstIndex(of: "}") else {
+          throw position.failure(.type, "format: a '{' without '}'")
+        }
+        let name = text[i + 1..<close].string
+        let value: TemplateValue?
+        if name.isEmpty {
+          value = arguments.value(next, "")
+          next += 1
+        } else {
+          value = Int(name).map { arguments.value(max(0, $0), "") } ?? arguments.named[name]
+        }
+        guard let value else {
+          throw position.failure(.type, "format: no argument for '{\(name)}'")
+        }
+        result.append(try string(value, position))
+        i = close + 1
+      } else {
+        var end = i + 1
+        while end < scalars.count, scalars[end] != "{", scalars[end] != "}" { end += 1 }
+        result.append(text[i..<end])
+        i = end
+      }
+      try step(position)
+      try check(result, position)
+    }
+    return try made(result, position)
+  }
+
   /// Jinja's `indent` filter.
   mutating func indented(
     _ text: TemplateText, _ arguments: TemplateArguments, _ position: TemplatePosition

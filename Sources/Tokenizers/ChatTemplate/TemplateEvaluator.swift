@@ -82,7 +82,7 @@ struct TemplateEvaluator {
 
   /// Sets a member, noting that this may close a cycle.
   mutating func set(
-    _ key: TemplateText, _ value: TemplateValue, in dictionary: TemplateValue.Dictionary
+    _ key: TemplateValue.Key, _ value: TemplateValue, in dictionary: TemplateValue.Dictionary
   ) {
     if value.isReference { dictionaries.append(dictionary) }
     dictionary.set(key, value)
@@ -237,7 +237,7 @@ struct TemplateEvaluator {
       guard case .namespace(let dictionary) = scope.find(name) else {
         throw position.failure(.type, "'\(name)' is not a namespace")
       }
-      set(TemplateText(attribute), value, in: dictionary)
+      set(.string(TemplateText(attribute)), value, in: dictionary)
     }
   }
 

@@ -80,13 +80,26 @@ struct TemplateText: Sendable, Equatable {
   }
 
   /// Where `pattern` first begins at or after `start`.
+  ///
+  /// Knuth, Morris and Pratt: linear whatever the strings.
   func firstIndex(of pattern: TemplateText, from start: Int = 0) -> Int? {
     let needle = pattern.scalars
-    guard let first = needle.first else { return start <= count ? start : nil }
+    if needle.isEmpty { return start <= count ? start : nil }
+    var borders = [0]
+    borders.reserveCapacity(needle.count)
+    var length = 0
+    for i in needle.indices.dropFirst() {
+      while length > 0, needle[i] != needle[length] { length = borders[length - 1] }
+      if needle[i] == needle[length] { length += 1 }
+      borders.append(length)
+    }
+    length = 0
     var i = start
-    while i + needle.count <= count {
-      if scalars[i] == first, scalars[i..<i + needle.count].elementsEqual(needle) { return i }
+    while i < count {
+      while length > 0, scalars[i] != needle[length] { length = borders[length - 1] }
+      if scalars[i] == needle[length] { length += 1 }
       i += 1
+      if length == needle.count { return i - length }
     }
     return nil
   }

@@ -11,7 +11,8 @@ extension TemplateValue {
     case .object(let members):
       let dictionary = Dictionary()
       for member in members {
-        dictionary.set(TemplateText(member.name, isUser: true), TemplateValue(user: member.value))
+        dictionary.set(
+          .string(TemplateText(member.name, isUser: true)), TemplateValue(user: member.value))
       }
       self = .dictionary(dictionary)
     }
@@ -87,11 +88,14 @@ struct TemplateWriter {
   private mutating func writeDictionary(_ dictionary: TemplateValue.Dictionary, _ depth: Int) {
     text.append("{")
     var order = Array(dictionary.keys.indices)
-    if sortsKeys { order.sort { dictionary.keys[$0].precedes(dictionary.keys[$1]) } }
+    if sortsKeys {
+      order.sort { dictionary.keys[$0].text.precedes(dictionary.keys[$1].text) }
+    }
     for (i, place) in order.enumerated() {
       if i > 0 { text.append(itemSeparator) }
       breakLine(depth + 1)
-      write(.string(dictionary.keys[place]), depth: depth + 1)
+      let key = dictionary.keys[place]
+      write(style == .json ? .string(key.text) : key.value, depth: depth + 1)
       text.append(keySeparator)
       write(dictionary.values[place], depth: depth + 1)
       if problem != nil { return }

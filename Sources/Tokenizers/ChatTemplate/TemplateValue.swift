@@ -5,20 +5,48 @@ enum TemplateValue {
     init(_ items: [TemplateValue]) { self.items = items }
   }
 
-  /// Keeps the order of insertion; keys are strings, and remember their origin.
+  /// What a dictionary's member is found by; strings remember their origin.
+  enum Key {
+    case string(TemplateText)
+    case integer(Int)
+
+    /// One spelling for each key; integers are told from strings by a character no name begins with.
+    fileprivate var name: String {
+      switch self {
+      case .string(let text): text.string
+      case .integer(let value): "\u{0}\(value)"
+      }
+    }
+
+    var text: TemplateText {
+      switch self {
+      case .string(let text): text
+      case .integer(let value): TemplateText(String(value))
+      }
+    }
+
+    var value: TemplateValue {
+      switch self {
+      case .string(let text): .string(text)
+      case .integer(let value): .integer(value)
+      }
+    }
+  }
+
+  /// Keeps the order of insertion.
   final class Dictionary {
-    private(set) var keys: [TemplateText] = []
+    private(set) var keys: [Key] = []
     private(set) var values: [TemplateValue] = []
     private var places: [String: Int] = [:]
 
     var count: Int { keys.count }
 
-    subscript(name: String) -> TemplateValue? {
-      places[name].map { values[$0] }
-    }
+    subscript(name: String) -> TemplateValue? { self[.string(TemplateText(name))] }
 
-    func set(_ key: TemplateText, _ value: TemplateValue) {
-      let name = key.string
+    subscript(key: Key) -> TemplateValue? { places[key.name].map { values[$0] } }
+
+    func set(_ key: Key, _ value: TemplateValue) {
+      let name = key.name
       if let place = places[name] {
         values[place] = value
       } else {
@@ -28,8 +56,8 @@ enum TemplateValue {
       }
     }
 
-    func remove(_ name: String) -> TemplateValue? {
-      guard let place = places.removeValue(forKey: name) else { return nil }
+    func remove(_ key: Key) -> TemplateValue? {
+      guard let place = places.removeValue(forKey: key.name) else { return nil }
       keys.remove(at: place)
       let value = values.remove(at: place)
       for (name, other) in places where other > place { places[name] = other - 1 }
@@ -82,6 +110,16 @@ enum TemplateValue {
 
   var isUndefined: Bool {
     if case .undefined = self { true } else { false }
+  }
+
+  /// The value as a dictionary's key, if it can be one.
+  var key: Key? {
+    switch self {
+    case .string(let text): .string(text)
+    case .integer(let value): .integer(value)
+    case .bool(let value): .integer(value ? 1 : 0)
+    default: nil
+    }
   }
 
   /// Whether the value may refer to others.
