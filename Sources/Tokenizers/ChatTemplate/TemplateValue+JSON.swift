@@ -1,5 +1,11 @@
 extension TemplateValue {
+  /// The roles that templates build control tokens from: `<|` + role + `|>`.
+  private static let roles: Set<String> = ["system", "developer", "user", "assistant", "tool"]
+
   /// A value handed in from outside: every string in it, keys included, is the user's.
+  ///
+  /// But for a known role: it is one of a few words that say nothing of the user's, and a control
+  /// token still needs all its other characters from the template.
   init(user json: JSON) {
     switch json {
     case .null: self = .null
@@ -11,8 +17,12 @@ extension TemplateValue {
     case .object(let members):
       let dictionary = Dictionary()
       for member in members {
-        dictionary.set(
-          .string(TemplateText(member.name, isUser: true)), TemplateValue(user: member.value))
+        let name = TemplateText(member.name, isUser: true)
+        if member.name == "role", case .string(let role) = member.value, Self.roles.contains(role) {
+          dictionary.set(.string(name), .string(TemplateText(role)))
+        } else {
+          dictionary.set(.string(name), TemplateValue(user: member.value))
+        }
       }
       self = .dictionary(dictionary)
     }
