@@ -37,7 +37,7 @@ extension KernelBenchmark {
     let loads = (0..<setup.plan.workers).map { Double(setup.plan.schedule.load(of: $0)) }
     let time = Self.median(seconds)
     return Result(
-      name: "\(phase.rawValue) \(lengths.rawValue) g\(groupSize)", threads: device.pool.count,
+      name: name, threads: device.pool.count,
       instructionSet: device.instructionSet.rawValue, seconds: time,
       planSeconds: Self.median(plans), bytes: setup.bytes, operations: setup.operations,
       gigabytesPerSecond: Double(setup.bytes) / time / 1e9,

@@ -60,6 +60,9 @@ public struct KernelBenchmark: Sendable, Hashable {
     }
   }
 
+  /// Phase, spread and group, for a table's first column.
+  public var name: String { "\(phase.rawValue) \(lengths.rawValue) g\(groupSize)" }
+
   /// The whole set: both phases, all spreads, groups of 1, 4 and 8.
   public static var all: [KernelBenchmark] {
     Phase.allCases.flatMap { phase in

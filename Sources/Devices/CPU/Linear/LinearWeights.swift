@@ -108,6 +108,9 @@ public final class LinearWeights: Sendable {
     }
   }
 
+  /// Whether linear layers can be stored in a type.
+  public static func supports(_ type: ElementType) -> Bool { type.linearFormat != nil }
+
   private static func padded(_ bias: [Float], to count: Int) -> AlignedBuffer {
     let buffer = AlignedBuffer(byteCount: count * MemoryLayout<Float>.stride)
     _ = buffer.elements(Float.self).update(fromContentsOf: bias)
