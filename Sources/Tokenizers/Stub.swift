@@ -1,1 +1,0 @@
-extension Tokenizer { public init(tokenizerJSON: UnsafeRawBufferPointer, configuration: UnsafeRawBufferPointer?) throws { fatalError() } }
