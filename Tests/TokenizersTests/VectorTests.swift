@@ -29,6 +29,11 @@ struct VectorTests {
   }
 
   static func tokenizer(_ name: String) throws -> Tokenizer {
+    let path = directory.appending(path: "\(name)/tokenizer.json").path
+    if FileManager.default.fileExists(atPath: path) {
+      return try Tokenizer(
+        tokenizerJSON: [UInt8](try Data(contentsOf: URL(fileURLWithPath: path))))
+    }
     return try Tokenizer(GGUFVocabulary(read(name, "vocabulary.json")))
   }
 

@@ -40,7 +40,6 @@ struct PreTokenizer: Sendable {
       self.init(splitters: [.words(.qwen2)])
     case "qwen35":
       self.init(splitters: [.words(WordRules(digits: 1, marksJoinWords: true))])
-      normalizers = [.nfc]
     case "seed-coder":
       self.init(splitters: [.words(WordRules(digits: 1, breaksJoinPunctuation: false))])
     case "gpt-4o", "llama4", "kanana2", "talkie":

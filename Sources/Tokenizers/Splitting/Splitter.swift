@@ -23,8 +23,10 @@ enum Splitter: Sendable, Equatable {
   case blankRuns(CharacterSet)
   /// Before U+2581, where the character before is another one.
   case beforeEscapedSpaces
-  /// Before every U+2581.
-  case beforeEachEscapedSpace
+  /// Before every occurrence of a character.
+  case beforeEach(UInt32)
+  /// After every occurrence of a character.
+  case afterEach(UInt32)
   /// White space at the very end of the piece: `\s+$`.
   case trailingSpace
   /// BERT: white space is dropped, punctuation stands alone.
@@ -82,10 +84,14 @@ enum Splitter: Sendable, Equatable {
       while j < end, text.values[j] == 0x2581 { j += 1 }
       while j < end, text.values[j] != 0x2581 { j += 1 }
       return j
-    case .beforeEachEscapedSpace:
+    case .beforeEach(let value):
       var j = i + 1
-      while j < end, text.values[j] != 0x2581 { j += 1 }
+      while j < end, text.values[j] != value { j += 1 }
       return j
+    case .afterEach(let value):
+      var j = i
+      while j < end, text.values[j] != value { j += 1 }
+      return min(j + 1, end)
     case .trailingSpace: return i
     }
   }
