@@ -1,6 +1,7 @@
 // The linear kernels' additions to the vector vocabulary. Included once per level, after vector.h.
 
 /// Vectors that hold a panel's 16 outputs.
+#undef PANEL_VECTORS
 #define PANEL_VECTORS (SWA_PANEL / SWA_LANES)
 
 SWA_INLINE vu vu_load(const void *p) {

@@ -11,7 +11,7 @@ extension CPUDevice {
   ///   - repetitions: Passes, the fastest of which counts.
   package func readBandwidth(byteCount: Int = 256 << 20, repetitions: Int = 5) -> Double {
     guard let read = linearKernels.read else { return 0 }
-    let memory = AlignedBuffer(byteCount: max(byteCount, Self.probeSlice))
+    let memory = Self.writtenMemory(byteCount)
     let slices = memory.bytes.count / Self.probeSlice
     let sink = Atomic<UInt32>(0)
     let seconds = fastest(of: repetitions) {
@@ -25,10 +25,17 @@ extension CPUDevice {
     return Double(slices * Self.probeSlice) / seconds
   }
 
+  /// Memory with pages of its own: pages never written all share one, which stays in the cache.
+  private static func writtenMemory(_ byteCount: Int) -> AlignedBuffer {
+    let memory = AlignedBuffer(byteCount: max(byteCount, probeSlice))
+    memory.elements(UInt64.self).update(repeating: 0x5555_5555_5555_5555)
+    return memory
+  }
+
   /// The best rate of copying memory with all threads, in bytes copied per second.
   package func copyBandwidth(byteCount: Int = 256 << 20, repetitions: Int = 5) -> Double {
-    let source = AlignedBuffer(byteCount: max(byteCount, Self.probeSlice))
-    let target = AlignedBuffer(byteCount: source.bytes.count)
+    let source = Self.writtenMemory(byteCount)
+    let target = Self.writtenMemory(byteCount)
     let slices = source.bytes.count / Self.probeSlice
     let seconds = fastest(of: repetitions) {
       pool.forEachRange(slices, grain: 1) { range in

@@ -1,0 +1,5 @@
+#include "CTransport.h"
+
+extern char **environ;
+
+char **transport_environment(void) { return environ; }

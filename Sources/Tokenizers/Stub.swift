@@ -1,0 +1,1 @@
+extension Tokenizer { public init(tokenizerJSON: UnsafeRawBufferPointer, configuration: UnsafeRawBufferPointer?) throws { fatalError() } }

@@ -1,0 +1,6 @@
+import ArgumentParser
+
+struct BenchKernelCommand: ParsableCommand {
+  static let configuration = CommandConfiguration(
+    commandName: "kernel", abstract: "Attention against this machine's bandwidth and arithmetic.")
+}
