@@ -89,6 +89,9 @@ package struct VariantParameters: Sendable, Hashable {
   package var scalars: [Float] = []
   /// Per-head vectors, one entry for each query head, in order of declaration.
   package var vectors: [[Float]] = []
+
+  /// No parameters.
+  package init() {}
 }
 
 extension AttentionVariant {
