@@ -46,6 +46,11 @@ let package = Package(
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
       ],
       swiftSettings: swift),
+    // No product: built statically by scripts/test-isa and run on emulated processors.
+    .executableTarget(
+      name: "kernel-check",
+      dependencies: ["Attention", "Checkpoints", "Devices", "Tensors", "CMicrokernels"],
+      path: "Sources/KernelCheck", swiftSettings: swift),
     // Kernels are useless without optimisation, in debug builds too.
     .target(name: "CMicrokernels", cSettings: [.unsafeFlags(["-O3"])]),
   ]
