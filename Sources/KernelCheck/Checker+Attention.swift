@@ -41,6 +41,7 @@ extension Checker {
     _ scenario: AttentionScenario, _ lengths: [AttentionScenario.Length], workers: Int = 1,
     sample: Int = 1
   ) throws {
+    Matrix.releaseAll()
     let material = try AttentionScenario.Material(scenario, lengths, devices[0], &random)
     let exact = scenario.exact(material, sample: sample)
     let kept = exact.rows

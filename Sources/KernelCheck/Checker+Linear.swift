@@ -28,6 +28,7 @@ extension Checker {
   private func checkLinear(
     _ type: ElementType, outputs: Int, inputs: Int, biased: Bool
   ) throws {
+    Matrix.releaseAll()
     let stored = StoredWeights(type, rows: outputs, columns: inputs, &random)
     let bias = biased ? (0..<outputs).map { _ in random.float(in: -1...1) } : nil
     let weights = try devices.map { try stored.pack(bias: bias, device: $0) }
@@ -99,15 +100,17 @@ private struct StoredWeights {
   }
 
   func pack(bias: [Float]?, device: CPUDevice) throws -> LinearWeights {
-    try LinearWeights(
-      type, rows: rows, columns: columns, bytes: bytes, bias: bias, device: device)
+    try withExtendedLifetime(memory) {
+      try LinearWeights(
+        type, rows: rows, columns: columns, bytes: bytes, bias: bias, device: device)
+    }
   }
 
   /// x·Wᵀ in Double, and Σ|x·w|.
   func products(with x: Matrix) -> (exact: [Double], sizes: [Double]) {
     let tensor = StoredTensor(
       name: "weights", type: type, shape: [rows, columns], bytes: bytes, owner: memory)
-    let weights = (tensor?.dequantized() ?? []).map { Double($0) }
+    let weights = withExtendedLifetime(memory) { tensor?.dequantized() ?? [] }.map { Double($0) }
     var exact: [Double] = []
     var sizes: [Double] = []
     for m in 0..<x.view.rows {

@@ -8,6 +8,7 @@ extension Checker {
 
   func checkOperators() throws {
     for width in Self.widths {
+      Matrix.releaseAll()
       checkNorms(width)
       checkSums(width)
       checkSoftmax(width)

@@ -1,22 +1,29 @@
 import Tensors
 
 /// Rows of floats that start off every vector's alignment and are followed by guard elements.
+///
+/// - Invariant: `view` is valid until `releaseAll`, whether or not the matrix itself lives on.
 struct Matrix {
   let view: MatrixView
-  private let memory: AlignedBuffer
+  // The memory of every matrix made since `releaseAll`. The program has one thread.
+  private nonisolated(unsafe) static var memory: [AlignedBuffer] = []
   private static let padding = 3
   private static let guardBits = Float(bitPattern: 0x7FC0_1234)
 
   /// A matrix of the given elements.
   init(_ rows: Int, _ columns: Int, _ element: (_ row: Int, _ column: Int) -> Float) {
     let stride = columns + Self.padding
-    memory = AlignedBuffer(byteCount: (rows * stride + 1) * MemoryLayout<Float>.stride)
+    let memory = AlignedBuffer(byteCount: (rows * stride + 1) * MemoryLayout<Float>.stride)
+    Self.memory.append(memory)
     let base = memory.elements(Float.self).baseAddress.unsafelyUnwrapped + 1
     view = MatrixView(base, rows: rows, columns: columns, stride: stride)
     for i in 0..<rows {
       for j in 0..<stride { view.row(i)[j] = j < columns ? element(i, j) : Self.guardBits }
     }
   }
+
+  /// Ends the life of all matrices made so far.
+  static func releaseAll() { memory.removeAll() }
 
   /// A matrix for results: reading an element that was not written gives NaN.
   init(poisoned rows: Int, _ columns: Int) { self.init(rows, columns) { _, _ in .nan } }
