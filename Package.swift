@@ -49,6 +49,11 @@ let package = Package(
     .target(
       name: "TestModels", dependencies: ["Checkpoints", "Tensors"], path: "Tests/TestModels",
       swiftSettings: swift),
+    // No product: built statically by scripts/test-isa and run on emulated processors.
+    .executableTarget(
+      name: "kernel-check",
+      dependencies: ["Attention", "Checkpoints", "Devices", "Tensors", "CMicrokernels"],
+      path: "Sources/KernelCheck", swiftSettings: swift),
     // Kernels are useless without optimisation, in debug builds too.
     .target(name: "CMicrokernels", cSettings: [.unsafeFlags(["-O3"])]),
     // Calls of libcurl through pointers found at run time.
