@@ -53,7 +53,8 @@ import TestModels
 
   @Test func wrongShapes() {
     #expect(
-      throws: ModelError.shape(tensor: "blk.0.ffn_gate.weight", expected: [96, 32], found: [64, 32])
+      throws: ModelError.shape(
+        tensor: "blk.0.ffn_gate.weight", expected: [96, 32], found: [64, 32])
     ) {
       try Self.load { $0.overrides["feed_forward_length"] = .uint32(96) }
     }

@@ -4,7 +4,9 @@ import LanguageModels
 import Tensors
 import Testing
 
-/// Real models against PyTorch. A model that is not in the cache is skipped, unless
+/// Real models against PyTorch.
+///
+/// A model that is not in the cache is skipped, unless
 /// `ATTENTION_REQUIRE_MODELS` names it: then its absence is a failure.
 @Suite(.serialized) struct ReferenceTests {
   /// A known model's file in the cache.
@@ -16,7 +18,8 @@ import Testing
     var path: String {
       let environment = ProcessInfo.processInfo.environment
       let home = environment["HOME"] ?? ""
-      let cache = environment["XDG_CACHE_HOME"].flatMap { $0.isEmpty ? nil : $0 } ?? home + "/.cache"
+      let chosen = environment["XDG_CACHE_HOME"].flatMap { $0.isEmpty ? nil : $0 }
+      let cache = chosen ?? home + "/.cache"
       return "\(cache)/swift-attention/models/\(name)/\(file)"
     }
 

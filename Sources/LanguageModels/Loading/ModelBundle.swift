@@ -39,10 +39,11 @@ public struct ModelBundle: Sendable {
       folder, metadata: metadata,
       storedName: { HuggingFaceNames.tensor($0, architecture: metadata.architecture) },
       device: device)
-    func file(_ name: String) throws -> MappedFile { try MappedFile(path: "\(path)/\(name)") }
+    func bytes(_ name: String) throws -> [UInt8] {
+      try MappedFile(path: "\(path)/\(name)").withBytes { Array($0) }
+    }
     tokenizer = try Tokenizer(
-      tokenizerJSON: file("tokenizer.json").bytes,
-      configuration: (try? file("tokenizer_config.json"))?.bytes)
+      tokenizerJSON: bytes("tokenizer.json"), config: try? bytes("tokenizer_config.json"))
     chatTemplate = try tokenizer.chatTemplate.map { try ChatTemplate($0) }
   }
 }

@@ -39,7 +39,8 @@ struct BenchKernelCommand: ParsableCommand {
       try table.print(
         rows,
         columns: [
-          ("test", { $0.name }), ("isa", { $0.instructionSet }), ("threads", { String($0.threads) }),
+          ("test", { $0.name }), ("isa", { $0.instructionSet }),
+          ("threads", { String($0.threads) }),
           ("GB/s", { $0.gigabytesPerSecond.rounded1 }),
           ("GFLOP/s", { $0.gigaflopsPerSecond.rounded1 }), ("best", { $0.probe.rounded1 }),
           ("of best", { ($0.ratioToProbe * 100).rounded1 + " %" }),
