@@ -32,6 +32,8 @@ extension ModelMetadata {
     case "rope.scaling.high_freq_factor": return scaling?["high_freq_factor"]
     case "rope.scaling.original_context_length":
       return scaling?["original_max_position_embeddings"]
+    case "attention.sliding_window_pattern":
+      return config["sliding_window_pattern"] ?? config["_sliding_window_pattern"]
     case "attention.scale":
       guard let scalar = config["query_pre_attn_scalar"]?.number, scalar > 0 else { return nil }
       return .number(1 / scalar.squareRoot())

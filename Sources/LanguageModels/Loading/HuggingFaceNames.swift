@@ -16,7 +16,6 @@ enum HuggingFaceNames {
     "attention.key_length": "head_dim",
     "attention.layer_norm_rms_epsilon": "rms_norm_eps",
     "attention.sliding_window": "sliding_window",
-    "attention.sliding_window_pattern": "sliding_window_pattern",
     "context_length": "max_position_embeddings",
   ]
 

@@ -44,6 +44,8 @@ public struct ModelBundle: Sendable {
     }
     tokenizer = try Tokenizer(
       tokenizerJSON: bytes("tokenizer.json"), config: try? bytes("tokenizer_config.json"))
-    chatTemplate = try tokenizer.chatTemplate.map { try ChatTemplate($0) }
+    // Newer folders keep the template in a file of its own.
+    let template = (try? bytes("chat_template.jinja")).map { String(decoding: $0, as: UTF8.self) }
+    chatTemplate = try (template ?? tokenizer.chatTemplate).map { try ChatTemplate($0) }
   }
 }
