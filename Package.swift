@@ -13,14 +13,15 @@ let swift: [SwiftSetting] =
   ] + (strict ? [.treatAllWarnings(as: .error)] : [])
 
 /// A row of the house: a library that may use only the rows below it, and its tests.
-func room(_ name: String, uses: [Target.Dependency] = [], testsUse: [Target.Dependency] = [])
-  -> [Target]
-{
+func room(
+  _ name: String, uses: [Target.Dependency] = [], testsUse: [Target.Dependency] = [],
+  fixtures: [Resource] = []
+) -> [Target] {
   [
     .target(name: name, dependencies: uses, swiftSettings: swift),
     .testTarget(
       name: "\(name)Tests", dependencies: [.target(name: name)] + uses + testsUse,
-      swiftSettings: swift),
+      resources: fixtures, swiftSettings: swift),
   ]
 }
 
@@ -45,6 +46,14 @@ let package = Package(
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
       ],
       swiftSettings: swift),
+    .target(
+      name: "TestModels", dependencies: ["Checkpoints", "Tensors"], path: "Tests/TestModels",
+      swiftSettings: swift),
+    // No product: built statically by scripts/test-isa and run on emulated processors.
+    .executableTarget(
+      name: "kernel-check",
+      dependencies: ["Attention", "Checkpoints", "Devices", "Tensors", "CMicrokernels"],
+      path: "Sources/KernelCheck", swiftSettings: swift),
     // Kernels are useless without optimisation, in debug builds too.
     .target(name: "CMicrokernels", cSettings: [.unsafeFlags(["-O3"])]),
     // Calls of libcurl through pointers found at run time.
@@ -52,10 +61,10 @@ let package = Package(
   ]
     + room(
       "Inference", uses: ["LanguageModels", "Tokenizers", "Attention", "Devices", "Tensors"],
-      testsUse: ["ModelStore", "Checkpoints"])
+      testsUse: ["TestModels"])
     + room(
       "LanguageModels", uses: ["Checkpoints", "Tokenizers", "Attention", "Devices", "Tensors"],
-      testsUse: ["ModelStore"])
+      testsUse: ["TestModels"], fixtures: [.copy("Fixtures")])
     + room("ModelStore", uses: ["CTransport"])
     + room("Checkpoints", uses: ["Tensors"])
     + room("Tokenizers")

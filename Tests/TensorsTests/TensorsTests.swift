@@ -41,5 +41,6 @@ import Testing
       #expect(UInt(bitPattern: buffer.bytes.baseAddress) % 64 == 0)
       #expect(buffer.bytes.prefix(size).allSatisfy { $0 == 0 })
     }
+    #expect(AlignedBuffer(trying: 1 << 60) == nil)
   }
 }

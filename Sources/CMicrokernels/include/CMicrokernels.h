@@ -3,6 +3,7 @@
 #define CMICROKERNELS_H
 
 #include "attention_kernels.h"
+#include "cpu.h"
 #include "isa.h"
 #include "linear_kernels.h"
 

@@ -1,4 +1,8 @@
-// Microkernels of attention: scores, tile programs, online softmax, weighted values.
+// Microkernels of attention: scores, tile programs, online softmax, weighted values, KV storage.
+//
+// Words used below. A *panel* holds the keys of 16 tokens transposed, so that the score loop needs
+// no horizontal sums: `[d][16]` for f32 and f16, `[⌈d/2⌉][16][2]` for bf16 (an odd d's last partner
+// is zero). A *score tile* is `rows × ld` floats, ld a multiple of 16. A *row* is one (query, head).
 #ifndef SWA_ATTENTION_KERNELS_H
 #define SWA_ATTENTION_KERNELS_H
 
@@ -7,8 +11,97 @@
 
 #include "isa.h"
 
+/// Tokens of a key panel.
+#define SWA_PANEL_TOKENS 16
+
+/// The kernels that touch stored keys and values, for one element type.
+///
+/// Loads of values are whole vectors: storage must be readable for 64 elements past its end.
+typedef struct swa_kv_kernels {
+  /// s[r·ld + t] = q[r] · k[t] for the panel's 16 tokens; `queries` comes from `pack_queries`.
+  /// `next` is fetched towards the cache meanwhile, as many bytes as the panel has.
+  void (*scores)(const float *queries, size_t rows, size_t d, const void *panel, float *s,
+                 size_t ld, const void *next);
+  /// o[r] = alpha[r]·o[r] + Σ_t p[r·ld + t]·v[t] over `count` tokens, v[t] at `tokens[t]`;
+  /// o has `ldo` floats a row, at least d rounded up to 16.
+  void (*values)(const float *p, size_t ld, size_t rows, const void *const *tokens, size_t count,
+                 size_t d, const float *alpha, float *o, size_t ldo);
+  /// Converts values for `values_packed`: `[⌈d/strip⌉][count][strip]`.
+  void (*pack_values)(const void *const *tokens, size_t count, size_t d, float *packed);
+  /// Transposes token-major keys of at most 16 tokens to an f32 panel; missing tokens are zero.
+  void (*pack_keys)(const void *const *tokens, size_t count, size_t d, float *panel);
+  /// Writes a key into column `token` of a panel.
+  void (*store_key)(const float *key, size_t d, void *panel, size_t token);
+  /// Writes a token-major row of `d` elements.
+  void (*store_row)(const float *row, size_t d, void *out);
+  /// Reads a key from column `token` of a panel.
+  void (*load_key)(const void *panel, size_t token, size_t d, float *key);
+  /// Reads a token-major row.
+  void (*load_row)(const void *row, size_t d, float *out);
+} swa_kv_kernels;
+
+/// Operations of a tile program. Conditions are 1 or 0.
+typedef enum swa_tile_op {
+  SWA_TILE_ADD,
+  SWA_TILE_SUBTRACT,
+  SWA_TILE_MULTIPLY,
+  SWA_TILE_DIVIDE,
+  SWA_TILE_MINIMUM,
+  SWA_TILE_MAXIMUM,
+  SWA_TILE_LESS,
+  SWA_TILE_LESS_OR_EQUAL,
+  SWA_TILE_EQUAL,
+  SWA_TILE_AND,
+  SWA_TILE_OR,
+  SWA_TILE_NEGATE,
+  SWA_TILE_ABSOLUTE,
+  SWA_TILE_EXP,
+  SWA_TILE_LOG,
+  SWA_TILE_TANH,
+  SWA_TILE_SIGMOID,
+  SWA_TILE_SQUARE_ROOT,
+  SWA_TILE_FLOOR,
+  SWA_TILE_NOT,
+} swa_tile_op;
+
 /// The attention kernels of one instruction-set level.
 typedef struct swa_attention_kernels {
+  /// The floats of a column strip of `pack_values`.
+  size_t value_strip;
+
+  swa_kv_kernels f32, f16, bf16;
+
+  /// Packs rows (each at `rows[r]`) scaled by `scale` for `scores`: count·(d + d mod 2) floats.
+  void (*pack_queries)(const float *const *rows, size_t count, size_t d, float scale,
+                       float *packed);
+  /// As `values`, with values from `pack_values`; o has a row of d rounded up to the strip.
+  void (*values_packed)(const float *p, size_t ld, size_t rows, const float *packed, size_t count,
+                        size_t d, const float *alpha, float *o, size_t ldo);
+  /// Online softmax over `count` scores a row (a multiple of 16): the running maximum m and sum l
+  /// are brought up to date, s becomes exp(s − m), alpha = exp(m_old − m_new). A row that is −∞
+  /// throughout leaves p = 0 and m = −∞.
+  void (*softmax)(float *s, size_t ld, size_t rows, size_t count, float *m, float *l,
+                  float *alpha);
+  /// out[i] = o[i]·factor.
+  void (*scale)(const float *o, size_t d, float factor, float *out);
+  /// The merge ⊕ of `count` partial states of one row, in order: state i at o + i·stride with its
+  /// natural log-sum-exp at lse[i·lse_stride]. All empty: out = 0 and −∞ is returned.
+  float (*merge)(const float *o, size_t stride, const float *lse, size_t lse_stride, size_t count,
+                 size_t d, float *out);
+
+  // Tile programs: `count` is a multiple of 16, y may be an operand.
+  void (*unary)(swa_tile_op op, const float *x, float *y, size_t count);
+  void (*binary)(swa_tile_op op, const float *a, const float *b, float *y, size_t count);
+  void (*binary_right)(swa_tile_op op, const float *a, float b, float *y, size_t count);
+  void (*binary_left)(swa_tile_op op, float a, const float *b, float *y, size_t count);
+  /// y[i] = condition[i] != 0 ? a[i] : b[i].
+  void (*select)(const float *condition, const float *a, const float *b, float *y, size_t count);
+  /// y[i] = start + i, or value.
+  void (*iota)(float start, float *y, size_t count);
+  void (*fill)(float value, float *y, size_t count);
+  /// s[i] = −∞ where condition[i] is 0.
+  void (*mask)(const float *condition, float *s, size_t count);
+
   /// y[i] = exp(x[i]); exp(−∞) = 0, NaN stays NaN. `y` may be `x`.
   void (*exp)(const float *x, float *y, size_t count);
 } swa_attention_kernels;

@@ -14,6 +14,13 @@ typedef enum swa_isa {
 
 #define SWA_ISA_COUNT 4
 
+/// Marks constant tables, which Swift may share between threads.
+#if defined(__clang__)
+#define SWA_SENDABLE __attribute__((swift_attr("@Sendable")))
+#else
+#define SWA_SENDABLE
+#endif
+
 /// Whether this build contains the level and this processor (and its OS) can run it.
 bool swa_isa_available(swa_isa isa);
 

@@ -1,0 +1,170 @@
+public import Devices
+internal import Tensors
+
+extension KernelBenchmark {
+  /// Why a benchmark could not be set up.
+  public struct Failure: Error, CustomStringConvertible {
+    /// What went wrong.
+    public let description: String
+  }
+
+  /// Measures on a device.
+  public func run(on device: CPUDevice, probes: Probes) throws(Failure) -> Result {
+    let setup: Setup
+    do {
+      setup = try Setup(self, device)
+      try setup.run()
+    } catch {
+      throw Failure(description: "\(phase.rawValue) benchmark: \(error)")
+    }
+    var seconds: [Double] = []
+    var plans: [Double] = []
+    var probed: [Double] = []
+    var ratios: [Double] = []
+    var roofs: [Double] = []
+    for _ in 0..<max(rounds, 1) {
+      let read = probes.readBandwidth()
+      let multiply = probes.multiplyAddPeak()
+      let time = Self.measure { try? setup.run() }
+      plans.append(Self.measure { try? setup.plan.update(setup.batch) })
+      let rate = phase == .decode ? Double(setup.bytes) / time : setup.operations / time
+      let best = phase == .decode ? read : multiply
+      seconds.append(time)
+      probed.append(best)
+      ratios.append(rate / best)
+      roofs.append(max(Double(setup.bytes) / read, setup.operations / multiply) / time)
+    }
+    let loads = (0..<setup.plan.workers).map { Double(setup.plan.schedule.load(of: $0)) }
+    let time = Self.median(seconds)
+    return Result(
+      name: name, threads: device.pool.count,
+      instructionSet: device.instructionSet.rawValue, seconds: time,
+      planSeconds: Self.median(plans), bytes: setup.bytes, operations: setup.operations,
+      gigabytesPerSecond: Double(setup.bytes) / time / 1e9,
+      gigaflopsPerSecond: setup.operations / time / 1e9, probe: Self.median(probed) / 1e9,
+      ratioToProbe: Self.median(ratios), ratioToRoof: Self.median(roofs),
+      imbalance: (loads.max() ?? 0) / max(loads.reduce(0, +) / Double(loads.count), 1))
+  }
+
+  /// The seconds of one call, from enough calls to fill some milliseconds.
+  private static func measure(_ body: () -> Void) -> Double {
+    let clock = ContinuousClock()
+    var calls = 1
+    while true {
+      let elapsed = clock.measure { for _ in 0..<calls { body() } }
+      if elapsed > .milliseconds(20) || calls >= 1 << 12 {
+        return elapsed / .seconds(1) / Double(calls)
+      }
+      calls *= 2
+    }
+  }
+
+  private static func median(_ values: [Double]) -> Double {
+    let sorted = values.sorted()
+    return sorted.isEmpty ? 0 : sorted[sorted.count / 2]
+  }
+
+  /// The requests' lengths; their sum is about `batch · meanLength`.
+  package var requestLengths: [Int] {
+    let total = Double(batch * meanLength)
+    let weights: [Double] = (0..<batch).map { i in
+      switch lengths {
+      case .constant: 1
+      case .uniform: (Double(i) + 0.5) * 2 / Double(batch)
+      case .zipf: 1 / Double(i + 1)
+      }
+    }
+    let sum = weights.reduce(0, +)
+    return weights.map { max(Int(total * $0 / sum), 1) }
+  }
+}
+
+/// Tensors for a benchmark: pages in scattered order, arbitrary finite contents.
+private final class Setup {
+  let plan: AttentionPlan
+  let batch: AttentionBatch
+  let bytes: Int
+  let operations: Double
+  private let cache: PagedKVCache
+  private let queries: AlignedBuffer
+  private let output: AlignedBuffer
+  private let queryView: MatrixView
+  private let outputView: MatrixView
+
+  init(_ benchmark: KernelBenchmark, _ device: CPUDevice) throws {
+    let lengths = benchmark.requestLengths
+    let type: ElementType =
+      switch benchmark.elementType {
+      case .float32: .float32
+      case .float16: .float16
+      case .bfloat16: .bfloat16
+      }
+    let shape = AttentionShape(
+      queryHeads: benchmark.kvHeads * benchmark.groupSize, kvHeads: benchmark.kvHeads,
+      headDimension: benchmark.headDimension)
+    let pages = lengths.map { ($0 + benchmark.pageSize - 1) / benchmark.pageSize }
+    var pool = Array(0..<pages.reduce(0, +))
+    var random = SplitMix(state: 1)
+    pool.shuffle(using: &random)
+    var requests: [(pages: [Int], kvLength: Int)] = []
+    for (count, length) in zip(pages, lengths) {
+      requests.append((Array(pool.suffix(count)), length))
+      pool.removeLast(count)
+    }
+    let table = try PageTable(requests: requests, pageSize: benchmark.pageSize)
+    let queryLengths = benchmark.phase == .decode ? lengths.map { _ in 1 } : lengths
+    batch = try AttentionBatch(queries: RaggedIndex(lengths: queryLengths), pages: table)
+    cache = try PagedKVCache(
+      pageCount: pages.reduce(0, +), pageSize: benchmark.pageSize, kvHeads: shape.kvHeads,
+      headDimension: shape.headDimension, elementType: type)
+    plan = try AttentionPlan(device: device, shape: shape, variant: .causal, batch: batch)
+    bytes =
+      2 * lengths.reduce(0, +) * shape.kvHeads * shape.headDimension * type.blockBytes
+    let scores = zip(queryLengths, lengths).reduce(0.0) { sum, lengths in
+      let (new, all) = (Double(lengths.0), Double(lengths.1))
+      return sum + new * (all - new) + new * (new + 1) / 2
+    }
+    operations = scores * Double(4 * shape.queryHeads * shape.headDimension)
+    let columns = shape.queryHeads * shape.headDimension
+    queries = AlignedBuffer(byteCount: batch.queries.total * columns * 4)
+    output = AlignedBuffer(byteCount: batch.queries.total * columns * 4)
+    queryView = MatrixView(
+      queries.elements(Float.self).baseAddress.unsafelyUnwrapped, rows: batch.queries.total,
+      columns: columns)
+    outputView = MatrixView(
+      output.elements(Float.self).baseAddress.unsafelyUnwrapped, rows: batch.queries.total,
+      columns: columns)
+    for i in queries.elements(Float.self).indices {
+      queries.elements(Float.self)[i] = Float(random.next() >> 40) * 0x1p-23 - 1
+    }
+    try fill(with: &random, device)
+  }
+
+  /// One row of random keys and values in every slot.
+  private func fill(with random: inout SplitMix, _ device: CPUDevice) throws {
+    let columns = cache.kvHeads * cache.headDimension
+    let row = AlignedBuffer(byteCount: columns * 4)
+    let floats = row.elements(Float.self)
+    for i in floats.indices { floats[i] = Float(random.next() >> 40) * 0x1p-23 - 1 }
+    let base = floats.baseAddress.unsafelyUnwrapped
+    let slots = Array(0..<cache.pageCount * cache.pageSize)
+    // A stride of 0: every slot gets the same row.
+    let view = MatrixView(base, rows: slots.count, columns: columns, stride: 0)
+    try cache.append(keys: view, values: view, slots: slots, on: device)
+  }
+
+  func run() throws { try plan.run(queries: queryView, cache: cache, output: outputView) }
+}
+
+/// SplitMix64: scattered pages that are the same on every machine.
+private struct SplitMix: RandomNumberGenerator {
+  var state: UInt64
+
+  mutating func next() -> UInt64 {
+    state &+= 0x9E37_79B9_7F4A_7C15
+    var z = state
+    z = (z ^ (z >> 30)) &* 0xBF58_476D_1CE4_E5B9
+    z = (z ^ (z >> 27)) &* 0x94D0_49BB_1331_11EB
+    return z ^ (z >> 31)
+  }
+}

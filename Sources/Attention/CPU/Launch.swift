@@ -1,0 +1,102 @@
+internal import CMicrokernels
+internal import Devices
+internal import Glibc
+internal import Tensors
+
+/// One run as its threads see it: plain numbers and pointers, so that the loop below neither
+/// allocates nor counts references.
+///
+/// - Invariant: Every pointer belongs to the plan, the cache or the caller's matrices, all of which
+///   outlive the run; page numbers and shapes have been checked against the cache.
+struct Launch {
+  let kernels: swa_attention_kernels
+  /// The kernels for the cache's element type.
+  let stored: swa_kv_kernels
+  let geometry: PagedKVCache.Geometry
+  let keys: UnsafeRawPointer
+  let values: UnsafeRawPointer
+
+  let kvHeads: Int
+  let group: Int
+  let headDimension: Int
+  let valueDimension: Int
+  let scale: Float
+
+  let queries: MatrixView
+  let output: MatrixView
+  let lse: MatrixView?
+  /// From natural logarithms to the base asked for.
+  let lseFactor: Float
+
+  let tiles: UnsafePointer<QueryTile>
+  let items: UnsafePointer<WorkItem>
+  let workerOffsets: UnsafePointer<Int32>
+  let workers: Int
+  let merges: UnsafePointer<MergeItem>
+  let mergeCount: Int
+  let threads: Int
+
+  let pageOffsets: UnsafePointer<Int32>
+  let pageIndices: UnsafePointer<Int32>
+  let kvLengths: UnsafePointer<Int32>
+  let queryOffsets: UnsafePointer<Int>
+
+  let bounds: UnsafePointer<MaskBounds.Bound>
+  let boundCount: Int
+  /// Logits, and the part of the mask that bounds do not cover.
+  let program: TileProgram.View
+  /// Logits alone, for tiles in which every score counts.
+  let unmasked: TileProgram.View
+  /// The part of the mask that bounds do not cover.
+  let residual: Expression?
+  let parameters: VariantParameters
+  let scratches: UnsafePointer<Scratch>
+  let partialOutput: UnsafeMutablePointer<Float>
+  let partialLSE: UnsafeMutablePointer<Float>
+
+  init(
+    _ plan: AttentionPlan, queries: MatrixView, cache: PagedKVCache, output: MatrixView,
+    lse: LogSumExpOutput?
+  ) {
+    kernels = plan.device.attentionKernels
+    stored = kernels[cache.elementType]
+    geometry = cache.geometry
+    keys = UnsafeRawPointer(cache.keyBase)
+    values = UnsafeRawPointer(cache.valueBase)
+    kvHeads = plan.shape.kvHeads
+    group = plan.shape.groupSize
+    headDimension = plan.shape.headDimension
+    valueDimension = plan.shape.valueDimension
+    scale = plan.variant.scale ?? 1 / Float(plan.shape.headDimension).squareRoot()
+    self.queries = queries
+    self.output = output
+    switch lse {
+    case .natural(let view): (self.lse, lseFactor) = (view, 1)
+    case .base2(let view): (self.lse, lseFactor) = (view, LogSumExp(natural: 1).base2)
+    case nil: (self.lse, lseFactor) = (nil, 1)
+    }
+    tiles = UnsafePointer(plan.schedule.tiles.base)
+    items = UnsafePointer(plan.schedule.items.base)
+    workerOffsets = UnsafePointer(plan.schedule.workerOffsets.base)
+    workers = plan.workers
+    merges = UnsafePointer(plan.schedule.merges.base)
+    mergeCount = plan.schedule.merges.count
+    threads = plan.device.pool.count
+    pageOffsets = UnsafePointer(plan.pageOffsets.base)
+    pageIndices = UnsafePointer(plan.pageIndices.base)
+    kvLengths = UnsafePointer(plan.kvLengths.base)
+    queryOffsets = UnsafePointer(plan.queryOffsets.base)
+    bounds = UnsafePointer(plan.boundList.base)
+    boundCount = plan.boundList.count
+    program = plan.program.view
+    unmasked = plan.unmasked.view
+    residual = plan.residual
+    parameters = plan.variant.parameters
+    scratches = UnsafePointer(plan.workspace.scratches.base)
+    let workspace = plan.workspace
+    partialOutput = workspace.partialOutput.bytes.baseAddress.unsafelyUnwrapped
+      .assumingMemoryBound(to: Float.self)
+    partialLSE = workspace.partialLSE.bytes.baseAddress.unsafelyUnwrapped
+      .assumingMemoryBound(to: Float.self)
+  }
+}

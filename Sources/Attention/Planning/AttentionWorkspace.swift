@@ -1,0 +1,116 @@
+internal import CMicrokernels
+internal import Tensors
+
+/// The memory that a plan's runs work in, fixed before they start.
+final class AttentionWorkspace {
+  /// Keys of a score tile.
+  static let tileKeys = 256
+  /// Floats from one row of scores to the next: a little more than the keys, so that the rows of a
+  /// block do not fall into the same cache sets.
+  static let scorePitch = tileKeys + 16
+
+  private let shape: AttentionShape
+  private var threads: [(memory: AlignedBuffer, scratch: Scratch)] = []
+  let scratches = Section<Scratch>()
+  private(set) var partialOutput = AlignedBuffer(byteCount: 0)
+  private(set) var partialLSE = AlignedBuffer(byteCount: 0)
+  private var partialCapacity = 0
+
+  init(shape: AttentionShape, threads count: Int, program: TileProgram.Executable, valueStrip: Int)
+  {
+    self.shape = shape
+    for _ in 0..<count {
+      var layout = Scratch.Layout()
+      _ = Scratch(&layout, base: nil, shape, program, valueStrip: valueStrip)
+      let memory = AlignedBuffer(byteCount: layout.bytes)
+      layout = Scratch.Layout()
+      let scratch = Scratch(
+        &layout, base: memory.bytes.baseAddress, shape, program, valueStrip: valueStrip)
+      threads.append((memory, scratch))
+      scratches.append(scratch)
+    }
+  }
+
+  /// Makes room for partial states of `rows` rows.
+  func reservePartialRows(_ rows: Int) {
+    guard rows > partialCapacity else { return }
+    partialCapacity = max(rows, 2 * partialCapacity)
+    partialOutput = AlignedBuffer(byteCount: partialCapacity * shape.valueDimension * 4)
+    partialLSE = AlignedBuffer(byteCount: partialCapacity * 4)
+  }
+}
+
+/// One thread's working memory.
+///
+/// - Invariant: Pointers into a buffer of the workspace, disjoint, each on a cache line of its own.
+struct Scratch {
+  /// The addresses of the query rows of a tile.
+  let queryRows: UnsafeMutablePointer<UnsafePointer<Float>?>
+  /// Packed queries.
+  let queries: UnsafeMutablePointer<Float>
+  /// The score tile, later probabilities.
+  let scores: UnsafeMutablePointer<Float>
+  /// The output tile, not yet divided by the sum.
+  let output: UnsafeMutablePointer<Float>
+  let outputPitch: Int
+  /// Running maximum and sum of each row, and the factor of the old output.
+  let maximum: UnsafeMutablePointer<Float>
+  let sum: UnsafeMutablePointer<Float>
+  let rescale: UnsafeMutablePointer<Float>
+  /// The addresses of the tile's key panels, and one more to fetch ahead.
+  let panels: UnsafeMutablePointer<UnsafeRawPointer?>
+  /// The addresses of the tile's keys, where keys lie token after token.
+  let keyRows: UnsafeMutablePointer<UnsafeRawPointer?>
+  /// The addresses of the tile's values.
+  let valueRows: UnsafeMutablePointer<UnsafeRawPointer?>
+  /// Keys transposed on the fly.
+  let packedKeys: UnsafeMutablePointer<Float>
+  /// Values converted for tiles of many rows.
+  let packedValues: UnsafeMutablePointer<Float>
+  /// Registers of tile programs.
+  let scalars: UnsafeMutablePointer<Double>
+  let vectors: UnsafeMutablePointer<Float>
+
+  /// Hands out consecutive parts of a buffer; with no buffer it only counts.
+  struct Layout {
+    var bytes = 0
+
+    mutating func take<T>(_ type: T.Type, _ count: Int, of base: UnsafeMutableRawPointer?)
+      -> UnsafeMutablePointer<T>
+    {
+      // Counting needs some address that is never used.
+      let start = base ?? UnsafeMutableRawPointer(bitPattern: 64).unsafelyUnwrapped
+      let pointer = (start + bytes).assumingMemoryBound(to: T.self)
+      // An odd number of lines after each part keeps parts out of each other's cache sets.
+      bytes += (max(count, 1) * MemoryLayout<T>.stride + 63) / 64 * 64 + 64
+      return pointer
+    }
+  }
+
+  init(
+    _ layout: inout Layout, base: UnsafeMutableRawPointer?, _ shape: AttentionShape,
+    _ program: TileProgram.Executable, valueStrip: Int
+  ) {
+    let rows = AttentionPlan.largestTile
+    let keys = AttentionWorkspace.tileKeys
+    let padded = shape.headDimension + shape.headDimension % 2
+    outputPitch = (shape.valueDimension + 31) / 32 * 32
+    let strips = (shape.valueDimension + valueStrip - 1) / valueStrip * valueStrip
+    queryRows = layout.take(UnsafePointer<Float>?.self, rows, of: base)
+    queries = layout.take(Float.self, rows * padded, of: base)
+    scores = layout.take(Float.self, rows * AttentionWorkspace.scorePitch, of: base)
+    output = layout.take(Float.self, rows * outputPitch, of: base)
+    maximum = layout.take(Float.self, rows, of: base)
+    sum = layout.take(Float.self, rows, of: base)
+    rescale = layout.take(Float.self, rows, of: base)
+    panels = layout.take(
+      UnsafeRawPointer?.self, keys / Int(SWA_PANEL_TOKENS) + 1, of: base)
+    keyRows = layout.take(UnsafeRawPointer?.self, keys, of: base)
+    valueRows = layout.take(UnsafeRawPointer?.self, keys, of: base)
+    packedKeys = layout.take(Float.self, keys * padded, of: base)
+    packedValues = layout.take(Float.self, keys * strips, of: base)
+    scalars = layout.take(Double.self, program.scalarCount, of: base)
+    vectors = layout.take(
+      Float.self, max(program.vectorCount - 1, 0) * AttentionWorkspace.scorePitch, of: base)
+  }
+}

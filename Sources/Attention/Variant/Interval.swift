@@ -1,0 +1,170 @@
+/// A range that a value is known to lie in; conditions lie within 0 and 1.
+package struct Interval: Sendable, Hashable {
+  /// The least possible value.
+  package var low: Double
+  /// The greatest possible value.
+  package var high: Double
+
+  /// The values from `low` to `high`; everything where either is NaN.
+  package init(_ low: Double, _ high: Double) {
+    let known = !(low.isNaN || high.isNaN)
+    self.low = known ? low : -.infinity
+    self.high = known ? high : .infinity
+  }
+
+  /// One value.
+  package init(_ value: Double) { self.init(value, value) }
+
+  /// Whole numbers of a non-empty range.
+  package init(_ range: ClosedRange<Int>) {
+    self.init(Double(range.lowerBound), Double(range.upperBound))
+  }
+
+  /// Every value.
+  package static let everything = Interval(-.infinity, .infinity)
+  /// A condition that is true somewhere and false elsewhere, for all that is known.
+  package static let either = Interval(0, 1)
+
+  fileprivate static func truth(always: Bool, never: Bool) -> Interval {
+    always ? Interval(1) : never ? Interval(0) : either
+  }
+
+  fileprivate var isAlwaysTrue: Bool { low > 0 || high < 0 }
+  fileprivate var isNeverTrue: Bool { low == 0 && high == 0 }
+}
+
+/// A block of places: what a tile of scores ranges over.
+package struct PlaceRange: Sendable {
+  /// Absolute positions of the tile's queries.
+  package var query: ClosedRange<Int>
+  /// Positions of the tile's keys.
+  package var kv: ClosedRange<Int>
+  /// Query heads.
+  package var queryHead: ClosedRange<Int>
+  /// The key/value heads.
+  package var kvHead: ClosedRange<Int>
+  /// The request's number.
+  package var request: Int
+  /// New tokens of the request.
+  package var queryLength: Int
+  /// Tokens of the request that have keys.
+  package var kvLength: Int
+
+  /// A block of places.
+  package init(
+    query: ClosedRange<Int>, kv: ClosedRange<Int>, queryHead: ClosedRange<Int>,
+    kvHead: ClosedRange<Int>, request: Int, queryLength: Int, kvLength: Int
+  ) {
+    self.query = query
+    self.kv = kv
+    self.queryHead = queryHead
+    self.kvHead = kvHead
+    self.request = request
+    self.queryLength = queryLength
+    self.kvLength = kvLength
+  }
+
+  fileprivate subscript(position: Expression.Position) -> Interval {
+    switch position {
+    case .query: Interval(query)
+    case .kv: Interval(kv)
+    case .queryHead: Interval(queryHead)
+    case .kvHead: Interval(kvHead)
+    case .request: Interval(Double(request))
+    case .queryLength: Interval(Double(queryLength))
+    case .kvLength: Interval(Double(kvLength))
+    }
+  }
+}
+
+/// What a mask makes of a tile.
+package enum TileCoverage: Sendable, Hashable {
+  /// No score counts: the tile is skipped.
+  case empty
+  /// Every score counts: the mask is not evaluated.
+  case full
+  /// The mask decides score by score.
+  case partial
+}
+
+extension Expression {
+  /// What a mask can be over a block of places.
+  package func coverage(over places: PlaceRange, _ parameters: VariantParameters) -> TileCoverage {
+    let truth = interval(over: places, parameters)
+    return truth.isNeverTrue ? .empty : truth.isAlwaysTrue ? .full : .partial
+  }
+
+  /// A range that contains every value over a block of places, not always the smallest one.
+  package func interval(over places: PlaceRange, _ parameters: VariantParameters) -> Interval {
+    switch self {
+    case .constant(let x): Interval(x)
+    case .score: .everything
+    case .position(let p): places[p]
+    case .parameter(let i): Interval(Double(parameters.scalars[i]))
+    case .perHead(let i):
+      Interval(
+        Double(parameters.vectors[i][places.queryHead].min() ?? -.infinity),
+        Double(parameters.vectors[i][places.queryHead].max() ?? .infinity))
+    case .unary(let f, let a): f.interval(a.interval(over: places, parameters))
+    case .binary(let f, let a, let b):
+      f.interval(a.interval(over: places, parameters), b.interval(over: places, parameters))
+    case .select(let c, let a, let b):
+      Self.choose(
+        c.interval(over: places, parameters), a.interval(over: places, parameters),
+        b.interval(over: places, parameters))
+    }
+  }
+
+  private static func choose(_ c: Interval, _ a: Interval, _ b: Interval) -> Interval {
+    if c.isAlwaysTrue { return a }
+    if c.isNeverTrue { return b }
+    return Interval(Swift.min(a.low, b.low), Swift.max(a.high, b.high))
+  }
+}
+
+extension Expression.Unary {
+  fileprivate func interval(_ a: Interval) -> Interval {
+    switch self {
+    case .negate: Interval(-a.high, -a.low)
+    case .absolute:
+      a.low >= 0 ? a : a.high <= 0 ? Interval(-a.high, -a.low) : Interval(0, max(-a.low, a.high))
+    case .log, .squareRoot: a.low >= 0 ? Interval(self(a.low), self(a.high)) : .everything
+    case .exp, .tanh, .sigmoid, .floor: Interval(self(a.low), self(a.high))
+    case .not: .truth(always: a.isNeverTrue, never: a.isAlwaysTrue)
+    }
+  }
+}
+
+extension Expression.Binary {
+  fileprivate func interval(_ a: Interval, _ b: Interval) -> Interval {
+    switch self {
+    case .add: Interval(a.low + b.low, a.high + b.high)
+    case .subtract: Interval(a.low - b.high, a.high - b.low)
+    case .multiply: corners(a, b)
+    case .divide: b.low > 0 || b.high < 0 ? corners(a, b) : .everything
+    case .minimum: Interval(min(a.low, b.low), min(a.high, b.high))
+    case .maximum: Interval(max(a.low, b.low), max(a.high, b.high))
+    case .less: .truth(always: a.high < b.low, never: a.low >= b.high)
+    case .lessOrEqual: .truth(always: a.high <= b.low, never: a.low > b.high)
+    case .equal:
+      .truth(
+        always: a.low == a.high && a == b && a.low.isFinite, never: a.high < b.low || b.high < a.low
+      )
+    case .and:
+      .truth(
+        always: a.isAlwaysTrue && b.isAlwaysTrue, never: a.isNeverTrue || b.isNeverTrue)
+    case .or:
+      .truth(always: a.isAlwaysTrue || b.isAlwaysTrue, never: a.isNeverTrue && b.isNeverTrue)
+    }
+  }
+
+  /// The hull of the four corner results, for functions that are monotone in each argument.
+  private func corners(_ a: Interval, _ b: Interval) -> Interval {
+    let values = [
+      self(a.low, b.low), self(a.low, b.high), self(a.high, b.low), self(a.high, b.high),
+    ]
+    // 0·∞ at a corner says nothing about the inside.
+    if values.contains(where: \.isNaN) { return .everything }
+    return Interval(values.min() ?? -.infinity, values.max() ?? .infinity)
+  }
+}

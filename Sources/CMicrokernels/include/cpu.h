@@ -1,0 +1,17 @@
+// What a worker thread needs of the processor and Swift has no spelling for.
+#ifndef SWA_CPU_H
+#define SWA_CPU_H
+
+/// Tells the processor that this thread spins.
+static inline void swa_pause(void) {
+#if defined(__x86_64__)
+  __builtin_ia32_pause();
+#elif defined(__aarch64__)
+  __asm__ volatile("yield");
+#endif
+}
+
+/// The number of processors this process may run on, at least 1.
+int swa_processor_count(void);
+
+#endif

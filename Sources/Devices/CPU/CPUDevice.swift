@@ -1,0 +1,94 @@
+package import CMicrokernels
+import Glibc
+
+/// A processor as the engine sees it: an instruction-set level and a pool of workers.
+public final class CPUDevice: Sendable {
+  /// The level whose microkernels run.
+  public let instructionSet: InstructionSet
+
+  /// The threads that work is spread over.
+  public let pool: WorkerPool
+
+  /// The microkernels of attention at this level.
+  package let attentionKernels: swa_attention_kernels
+
+  /// The microkernels of the linear layers at this level.
+  package let linearKernels: swa_linear_kernels
+
+  /// What the workers scribble on.
+  package let scratch: WorkerScratch
+
+  /// Where packed weights live.
+  package let panelMemory = PanelMemory()
+
+  /// Why a device could not be made.
+  public enum Failure: Error, Hashable {
+    /// The name is no level.
+    case unknownInstructionSet(String)
+    /// This processor lacks the level's instructions.
+    case unavailableInstructionSet(InstructionSet)
+    /// The number of threads is no positive number.
+    case threads(String)
+  }
+
+  /// The most threads that a pool is given.
+  public static let maximumThreads = 1_024
+
+  /// Makes a device.
+  ///
+  /// - Parameters:
+  ///   - threads: Workers; by default `ATTENTION_THREADS`, else one for every processor this
+  ///     process may run on.
+  ///   - instructionSet: A level; by default `ATTENTION_ISA`, else the best available.
+  public init(threads: Int? = nil, instructionSet: InstructionSet? = nil) throws(Failure) {
+    let named = try Self.levelFromEnvironment()
+    let level = instructionSet ?? named ?? .best
+    guard let attention = swa_attention_kernels_for(level.code),
+      let linear = swa_linear_kernels_for(level.code)
+    else { throw .unavailableInstructionSet(level) }
+    let asked = try Self.threadsFromEnvironment()
+    let count = threads ?? asked ?? Int(swa_processor_count())
+    guard (1...Self.maximumThreads).contains(count) else { throw .threads(String(count)) }
+    self.instructionSet = level
+    attentionKernels = attention.pointee
+    linearKernels = linear.pointee
+    pool = WorkerPool(count: count)
+    scratch = WorkerScratch(workers: pool.count)
+  }
+
+  private static func environment(_ name: String) -> String? {
+    guard let value = getenv(name) else { return nil }
+    let text = String(cString: value)
+    return text.isEmpty ? nil : text
+  }
+
+  private static func levelFromEnvironment() throws(Failure) -> InstructionSet? {
+    guard let name = environment("ATTENTION_ISA") else { return nil }
+    guard let level = InstructionSet(rawValue: name.lowercased()) else {
+      throw .unknownInstructionSet(name)
+    }
+    return level
+  }
+
+  private static func threadsFromEnvironment() throws(Failure) -> Int? {
+    guard let text = environment("ATTENTION_THREADS") else { return nil }
+    guard let count = Int(text) else { throw .threads(text) }
+    return count
+  }
+}
+
+extension CPUDevice.Failure: CustomStringConvertible {
+  /// What is wrong, where, and what was expected.
+  public var description: String {
+    let levels = InstructionSet.allCases.map(\.rawValue).joined(separator: ", ")
+    let available = InstructionSet.available.map(\.rawValue).joined(separator: ", ")
+    return switch self {
+    case .unknownInstructionSet(let name):
+      "ATTENTION_ISA=\(name) is no instruction set; expected one of \(levels)"
+    case .unavailableInstructionSet(let level):
+      "this processor has no \(level.rawValue); it has \(available)"
+    case .threads(let text):
+      "\(text) is no number of threads; expected 1 to \(CPUDevice.maximumThreads)"
+    }
+  }
+}

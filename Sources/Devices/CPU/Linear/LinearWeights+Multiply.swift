@@ -1,0 +1,51 @@
+internal import CMicrokernels
+public import Tensors
+
+extension LinearWeights {
+  /// One of several products that share their activations.
+  public struct Product {
+    /// The weights.
+    public var weights: LinearWeights
+    /// Where the outputs go: as many rows as the activations, `weights.outputs` columns.
+    public var output: MatrixView
+    /// Whether outputs are added to what is there.
+    public var accumulate: Bool
+
+    /// A product of the shared activations.
+    public init(_ weights: LinearWeights, into output: MatrixView, accumulate: Bool = false) {
+      self.weights = weights
+      self.output = output
+      self.accumulate = accumulate
+    }
+  }
+
+  /// Computes y[M × N] = x[M × K] · Wᵀ + bias, or adds it to `y`.
+  ///
+  /// Activations stay 32-bit floats. Every output is summed in an order that depends on K and M
+  /// only, so results are bit-identical for any number of threads.
+  ///
+  /// - Precondition: `x.columns` is K, `y` is M × N, and they do not overlap.
+  public func multiply(_ x: MatrixView, into y: MatrixView, accumulate: Bool = false) {
+    Self.multiply(x, [Product(self, into: y, accumulate: accumulate)])
+  }
+
+  /// Computes several products of the same activations as one piece of parallel work.
+  ///
+  /// - Precondition: as for `multiply(_:into:accumulate:)`, for every product; all weights are of
+  ///   one device.
+  public static func multiply(_ x: MatrixView, _ products: [Product]) {
+    guard let device = products.first?.weights.device, x.rows > 0 else { return }
+    for product in products {
+      precondition(
+        x.columns == product.weights.inputs && product.output.rows == x.rows
+          && product.output.columns == product.weights.outputs
+          && product.weights.device === device,
+        "linear product: shapes or devices differ")
+    }
+    if x.rows <= Int(SWA_FEW_ROWS) {
+      multiplyFew(x, products, device)
+    } else {
+      multiplyMany(x, products, device)
+    }
+  }
+}

@@ -1,0 +1,141 @@
+import Glibc
+
+/// Rotary position embedding (RoFormer, arXiv 2104.09864): which elements of a head form pairs,
+/// and how far each pair turns per position.
+///
+/// Frequencies are kept in Double; angles are reduced in Double before they become floats, so
+/// that positions of any size are exact to a float's precision.
+public struct RotaryEmbedding: Sendable, Hashable {
+  /// Which elements of a head turn together.
+  public enum Pairing: Sendable, Hashable {
+    /// Neighbours: (0, 1), (2, 3), … as in the original paper and in GGUF files of llama.
+    case adjacent
+    /// Halves: (0, d/2), (1, d/2 + 1), … as in GPT-NeoX, Qwen and Gemma.
+    case halves
+  }
+
+  /// How frequencies are changed for contexts longer than those of training.
+  public enum Scaling: Sendable, Hashable {
+    /// Not at all.
+    case none
+    /// Positions divided by a factor (arXiv 2306.15595).
+    case linear(factor: Double)
+    /// Frequencies divided each by its own factor, as GGUF's `rope_freqs` stores them.
+    case perFrequency([Float])
+    /// Llama 3.1: long wavelengths divided by the factor, short ones kept, a ramp between.
+    case llama3(
+      factor: Double, lowFrequencyFactor: Double, highFrequencyFactor: Double,
+      originalContext: Int)
+    /// YaRN (arXiv 2309.00071): a ramp over the frequencies, and a factor on cosine and sine,
+    /// 0.1·ln(factor) + 1 unless given.
+    case yarn(
+      factor: Double, originalContext: Int, betaFast: Double = 32, betaSlow: Double = 1,
+      attentionFactor: Double? = nil)
+  }
+
+  /// Why an embedding could not be made.
+  public enum Failure: Error, Hashable {
+    /// The dimension is not a positive even number.
+    case dimension(Int)
+    /// A parameter is not a positive number in its range.
+    case parameter(String, Double)
+    /// There is not one factor for every frequency.
+    case factorCount(expected: Int, found: Int)
+  }
+
+  /// Which elements of a head turn together.
+  public let pairing: Pairing
+
+  /// The turned elements of a head, its first ones; the rest stays.
+  public let dimension: Int
+
+  /// Radians per position of each of the `dimension / 2` pairs.
+  public let frequencies: [Double]
+
+  /// What cosine and sine are multiplied by; 1 except for YaRN.
+  public let amplitude: Double
+
+  /// Makes an embedding with frequencies base^(−2i/dimension), scaled.
+  public init(
+    pairing: Pairing, dimension: Int, base: Double = 10_000, scaling: Scaling = .none
+  ) throws(Failure) {
+    guard dimension > 0, dimension % 2 == 0 else { throw .dimension(dimension) }
+    try Self.require(base, "base")
+    self.pairing = pairing
+    self.dimension = dimension
+    let plain = (0..<dimension / 2).map { pow(base, -2 * Double($0) / Double(dimension)) }
+    frequencies = try Self.scaled(plain, scaling, base: base)
+    amplitude =
+      if case .yarn(let factor, _, _, _, let attention) = scaling {
+        attention ?? (factor > 1 ? 0.1 * log(factor) + 1 : 1)
+      } else {
+        1
+      }
+  }
+
+  private static func require(_ value: Double, _ name: String) throws(Failure) {
+    guard value > 0, value.isFinite else { throw .parameter(name, value) }
+  }
+
+  private static func scaled(
+    _ plain: [Double], _ scaling: Scaling, base: Double
+  ) throws(Failure) -> [Double] {
+    switch scaling {
+    case .none:
+      return plain
+    case .linear(let factor):
+      try require(factor, "factor")
+      return plain.map { $0 / factor }
+    case .perFrequency(let factors):
+      guard factors.count == plain.count else {
+        throw .factorCount(expected: plain.count, found: factors.count)
+      }
+      for factor in factors { try require(Double(factor), "frequency factor") }
+      return zip(plain, factors).map { $0 / Double($1) }
+    case .llama3(let factor, let low, let high, let context):
+      try require(factor, "factor")
+      try require(low, "low frequency factor")
+      try require(high - low, "high minus low frequency factor")
+      try require(Double(context), "original context")
+      return plain.map { frequency in
+        // Turns over the original context.
+        let turns = Double(context) * frequency / (2 * .pi)
+        let kept = min(max((turns - low) / (high - low), 0), 1)
+        return frequency * (kept + (1 - kept) / factor)
+      }
+    case .yarn(let factor, let context, let betaFast, let betaSlow, let attention):
+      try require(factor, "factor")
+      try require(Double(context), "original context")
+      try require(betaFast, "beta fast")
+      try require(betaSlow, "beta slow")
+      try require(base - 1, "base minus 1")
+      if let attention { try require(attention, "attention factor") }
+      // The index of the pair that turns `turns` times over the original context.
+      let count = Double(plain.count)
+      func index(_ turns: Double) -> Double {
+        count * log(Double(context) / (turns * 2 * .pi)) / log(base)
+      }
+      let low = max(index(betaFast).rounded(.down), 0)
+      let high = min(index(betaSlow).rounded(.up), 2 * count - 1)
+      let width = high == low ? 0.001 : high - low
+      return plain.enumerated().map { i, frequency in
+        let divided = min(max((Double(i) - low) / width, 0), 1)
+        return frequency * (1 - divided + divided / factor)
+      }
+    }
+  }
+}
+
+extension RotaryEmbedding.Failure: CustomStringConvertible {
+  /// What is wrong, where, and what was expected.
+  public var description: String {
+    switch self {
+    case .dimension(let dimension):
+      "rotary embedding: dimension \(dimension); expected a positive even number"
+    case .parameter(let name, let value):
+      "rotary embedding: \(name) is \(value); expected a positive finite number"
+    case .factorCount(let expected, let found):
+      "rotary embedding: \(found) frequency factors; expected \(expected)"
+    }
+  }
+}

@@ -1,0 +1,40 @@
+/// How the next token is chosen from the logits.
+///
+/// Applied in this order: temperature, top-k, top-p, min-p, then one random draw. Temperature 0 is
+/// greedy: the largest logit, the lowest id among equals.
+public struct SamplingParameters: Sendable, Hashable {
+  /// Divides the logits; 0 is greedy.
+  public var temperature: Float = 0
+  /// Only the `topK` most probable tokens stay; 0 keeps all.
+  public var topK = 0
+  /// Only the smallest set of most probable tokens whose probabilities sum to at least `topP` stays.
+  public var topP: Float = 1
+  /// Only tokens at least `minP` times as probable as the most probable one stay.
+  public var minP: Float = 0
+  /// The stream of random numbers.
+  public var seed: UInt64 = 0
+
+  /// Greedy choice.
+  public init() {}
+
+  /// What is wrong with a parameter.
+  public struct Invalid: Error, Hashable, CustomStringConvertible {
+    /// What is wrong, where, and what was expected.
+    public let description: String
+  }
+
+  /// Throws where a parameter is out of its range.
+  public func validate() throws(Invalid) {
+    func check(_ valid: Bool, _ name: String, _ value: some Any, _ expected: String)
+      throws(Invalid)
+    {
+      guard valid else { throw Invalid(description: "\(name) is \(value); expected \(expected)") }
+    }
+    try check(
+      temperature >= 0 && temperature.isFinite, "temperature", temperature,
+      "a finite number of at least 0")
+    try check(topK >= 0, "top-k", topK, "a number of at least 0 (0 keeps all)")
+    try check(topP > 0 && topP <= 1, "top-p", topP, "a number above 0 and at most 1")
+    try check(minP >= 0 && minP <= 1, "min-p", minP, "a number from 0 to 1")
+  }
+}

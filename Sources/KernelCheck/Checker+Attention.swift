@@ -1,0 +1,61 @@
+import Attention
+import Devices
+import Tensors
+
+// Attention through plan and run, against the dense reference in Double.
+extension Checker {
+  /// Every stored form, with keys in panels (pages of 16) and token after token (pages of 3).
+  func checkAttention() throws {
+    for type in [ElementType.float32, .float16, .bfloat16] {
+      for pageSize in [16, 3] {
+        for group in [1, 3, 8] {
+          let heads = group == 8 ? 8 : 2 * group
+          let variants = [
+            AttentionVariant.causal,
+            AttentionVariant.causal.combined(with: .slidingWindow(left: 5)),
+            AttentionVariant.causal.combined(with: .softCap(0.5)),
+            AttentionVariant.causal.combined(with: .alibi(heads: heads)),
+          ]
+          for dimension in [40, 64, 80, 128] {
+            let shape = AttentionShape(
+              queryHeads: heads, kvHeads: heads / group, headDimension: dimension)
+            for variant in variants {
+              let scenario = AttentionScenario(
+                shape: shape, variant: variant, pageSize: pageSize, elementType: type)
+              // Decode, an empty request among them; prefill, one with more queries than keys.
+              try check(scenario, [(1, 37), (1, 0), (1, 1)])
+              try check(scenario, [(7, 19), (3, 2)])
+            }
+          }
+          // Several score tiles of 256 keys, cut into pieces whose partial states are merged.
+          let shape = AttentionShape(queryHeads: heads, kvHeads: heads / group, headDimension: 64)
+          let scenario = AttentionScenario(
+            shape: shape, variant: .causal, pageSize: pageSize, elementType: type)
+          try check(scenario, [(1, 555), (17, 270)], workers: 3, sample: 29)
+        }
+      }
+    }
+  }
+
+  private func check(
+    _ scenario: AttentionScenario, _ lengths: [AttentionScenario.Length], workers: Int = 1,
+    sample: Int = 1
+  ) throws {
+    Matrix.releaseAll()
+    let material = try AttentionScenario.Material(scenario, lengths, devices[0], &random)
+    let exact = scenario.exact(material, sample: sample)
+    let kept = exact.rows
+    try check(
+      .attention, "\(scenario) \(lengths)", limit: 1e-5, exact: exact.values, scale: exact.scale
+    ) { side in
+      let (output, lse) = try scenario.run(material, on: devices[side], workers: workers)
+      let columns = scenario.shape.valueDimension
+      let heads = scenario.shape.queryHeads
+      // Each row of the comparison is an output and its log-sum-exp.
+      return Matrix(kept.count, columns + 1) { i, j in
+        let (token, head) = kept[i].quotientAndRemainder(dividingBy: heads)
+        return j < columns ? output.view.row(token)[head * columns + j] : lse.view.row(token)[head]
+      }
+    }
+  }
+}

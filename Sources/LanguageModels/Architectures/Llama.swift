@@ -1,0 +1,41 @@
+import Devices
+
+/// Llama and the many models of its shape, SmolLM2 among them (Touvron et al., arXiv 2302.13971;
+/// grouped queries: arXiv 2307.09288).
+enum Llama: Architecture {
+  static let name = "llama"
+
+  static func configuration(_ metadata: ModelMetadata, vocabularySize: Int) throws(ModelError)
+    -> ModelConfiguration
+  {
+    try ModelConfiguration(
+      metadata, vocabularySize: vocabularySize,
+      rotaryPairing: metadata.hasOriginalHeadOrder ? .halves : .adjacent)
+  }
+
+  static func block(_ weights: WeightLoader, layer: Int) throws -> any DecoderBlock {
+    try PreNormBlock(weights, layer: layer)
+  }
+}
+
+/// x += Attention(RMSNorm(x)), then x += FeedForward(RMSNorm(x)).
+struct PreNormBlock: DecoderBlock {
+  let attentionNorm: Norm
+  let attention: SelfAttention
+  let feedForwardNorm: Norm
+  let feedForward: GatedFeedForward
+
+  init(_ weights: WeightLoader, layer: Int) throws {
+    attentionNorm = try weights.norm("blk.\(layer).attn_norm")
+    attention = try SelfAttention(weights, layer: layer)
+    feedForwardNorm = try weights.norm("blk.\(layer).ffn_norm")
+    feedForward = try GatedFeedForward(weights, layer: layer, activation: .silu)
+  }
+
+  func run(_ pass: ForwardPass) throws {
+    attentionNorm.run(pass.hidden, into: pass.normed, pass)
+    try attention.run(pass.normed, into: pass.hidden, accumulate: true, pass)
+    feedForwardNorm.run(pass.hidden, into: pass.normed, pass)
+    feedForward.run(pass.normed, into: pass.hidden, accumulate: true, pass)
+  }
+}

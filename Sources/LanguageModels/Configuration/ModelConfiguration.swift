@@ -1,0 +1,152 @@
+public import Attention
+public import Devices
+
+/// The sizes and constants of a decoder-only model.
+public struct ModelConfiguration: Sendable, Hashable {
+  /// The architecture's name.
+  public var architecture: String
+  /// The number of tokens that have logits.
+  public var vocabularySize: Int
+  /// The number of blocks.
+  public var layerCount: Int
+  /// The length of a token's hidden vector, d_model.
+  public var width: Int
+  /// The length of the feed-forward layer's inner vector, d_ff.
+  public var feedForwardWidth: Int
+  /// The number of query heads, H_q.
+  public var headCount: Int
+  /// The number of key and value heads, H_kv, a divisor of H_q.
+  public var kvHeadCount: Int
+  /// The length of a head's query, key and value, D.
+  public var headDimension: Int
+  /// The most tokens the model was trained to attend to.
+  public var contextLength: Int
+  /// ε of the RMSNorm layers.
+  public var normEpsilon: Float
+  /// The factor between q·k and a logit.
+  public var attentionScale: Float
+  /// The factor that token embeddings are multiplied by on input.
+  public var embeddingScale: Float = 1
+  /// The layers' kinds of attention; a layer names one by its index in this list.
+  public var attentionKinds: [AttentionKind]
+  /// The kind of every layer.
+  public var kindOfLayer: [Int]
+
+  /// What distinguishes the attention of some layers from that of others.
+  public struct AttentionKind: Sendable, Hashable {
+    /// How positions enter.
+    public var rotary: RotaryEmbedding
+    /// A query sees this many positions, itself included; `nil` for all before it.
+    public var window: Int?
+
+    /// The engine's variant: causal, and a window where there is one.
+    public func variant(scale: Float) -> AttentionVariant {
+      var variant = AttentionVariant.causal
+      if let window { variant = variant.combined(with: .slidingWindow(left: window - 1)) }
+      variant.scale = scale
+      return variant
+    }
+  }
+
+  /// The number of query heads that share a key and value head, g.
+  public var groupSize: Int { headCount / kvHeadCount }
+}
+
+extension ModelConfiguration {
+  /// Bounds that keep every product of two sizes far from overflow.
+  enum Bounds {
+    static let layers = 1...4_096
+    static let width = 1...(1 << 20)
+    static let heads = 1...(1 << 14)
+    static let headDimension = 1...(1 << 14)
+    static let vocabulary = 1...(1 << 24)
+    static let context = 1...(1 << 30)
+  }
+
+  /// The sizes that every architecture states alike; one kind of attention for all layers.
+  init(
+    _ metadata: ModelMetadata, vocabularySize: Int, rotaryPairing: RotaryEmbedding.Pairing
+  ) throws(ModelError) {
+    let width = try metadata.required("embedding_length", in: Bounds.width)
+    let layers = try metadata.required("block_count", in: Bounds.layers)
+    let heads = try metadata.required("attention.head_count", in: Bounds.heads)
+    let kvHeads = try metadata.integer("attention.head_count_kv", in: Bounds.heads) ?? heads
+    guard heads % kvHeads == 0 else {
+      throw .metadata(
+        key: "attention.head_count_kv", expected: "a divisor of head_count \(heads)",
+        found: String(kvHeads))
+    }
+    let head = try metadata.integer("attention.key_length", in: Bounds.headDimension)
+    guard let head = head ?? (width % heads == 0 ? width / heads : nil) else {
+      throw .metadata(
+        key: "attention.head_count", expected: "a divisor of embedding_length \(width)",
+        found: String(heads))
+    }
+    let value = try metadata.integer("attention.value_length", in: Bounds.headDimension) ?? head
+    guard value == head else {
+      throw .metadata(
+        key: "attention.value_length", expected: "key_length \(head)", found: String(value))
+    }
+    let rotated = try metadata.integer("rope.dimension_count", in: 2...head) ?? head
+    guard rotated % 2 == 0 else {
+      throw .metadata(
+        key: "rope.dimension_count", expected: "an even number", found: String(rotated))
+    }
+    architecture = metadata.architecture
+    self.vocabularySize = vocabularySize
+    layerCount = layers
+    self.width = width
+    feedForwardWidth = try metadata.required("feed_forward_length", in: Bounds.width)
+    headCount = heads
+    kvHeadCount = kvHeads
+    headDimension = head
+    contextLength = try metadata.required("context_length", in: Bounds.context)
+    normEpsilon = try metadata.positive("attention.layer_norm_rms_epsilon") ?? 1e-5
+    attentionScale = try metadata.positive("attention.scale") ?? 1 / Float(head).squareRoot()
+    let rotary = try Self.rotary(
+      metadata, dimension: rotated, pairing: rotaryPairing, baseKey: "rope.freq_base",
+      scaling: Self.scaling(metadata))
+    attentionKinds = [AttentionKind(rotary: rotary, window: nil)]
+    kindOfLayer = [Int](repeating: 0, count: layers)
+  }
+
+  /// A rotary embedding whose base stands at `baseKey`.
+  static func rotary(
+    _ metadata: ModelMetadata, dimension: Int, pairing: RotaryEmbedding.Pairing, baseKey: String,
+    scaling: RotaryEmbedding.Scaling
+  ) throws(ModelError) -> RotaryEmbedding {
+    let base = try metadata.positive(baseKey) ?? 10_000
+    do {
+      return try RotaryEmbedding(
+        pairing: pairing, dimension: dimension, base: Double(base), scaling: scaling)
+    } catch {
+      throw .metadata(key: "rope", expected: "a usable embedding", found: error.description)
+    }
+  }
+
+  private static func scaling(_ metadata: ModelMetadata) throws(ModelError)
+    -> RotaryEmbedding.Scaling
+  {
+    if let factors = metadata.frequencyFactors { return .perFrequency(factors) }
+    guard let type = metadata.text("rope.scaling.type"), type != "none", type != "default" else {
+      return .none
+    }
+    let factor = Double(try metadata.positive("rope.scaling.factor") ?? 1)
+    func original() throws(ModelError) -> Int {
+      try metadata.required("rope.scaling.original_context_length", in: Bounds.context)
+    }
+    switch type {
+    case "linear": return .linear(factor: factor)
+    case "yarn": return .yarn(factor: factor, originalContext: try original())
+    case "llama3":
+      return .llama3(
+        factor: factor,
+        lowFrequencyFactor: Double(try metadata.positive("rope.scaling.low_freq_factor") ?? 1),
+        highFrequencyFactor: Double(try metadata.positive("rope.scaling.high_freq_factor") ?? 4),
+        originalContext: try original())
+    default:
+      throw .metadata(
+        key: "rope.scaling.type", expected: "none, linear, llama3 or yarn", found: "\"\(type)\"")
+    }
+  }
+}

@@ -1,0 +1,74 @@
+import Checkpoints
+import Devices
+import Tensors
+import Tokenizers
+
+/// A decoder-only model: its weights, ready to run.
+///
+/// Immutable and shared by all who run it.
+public final class LanguageModel: Sendable {
+  /// Sizes and constants.
+  public let configuration: ModelConfiguration
+
+  private let embedding: Embedding
+  private let blocks: [any DecoderBlock]
+  private let outputNorm: Norm
+  private let output: LinearWeights
+
+  /// Takes the weights from a checkpoint and packs them for the device.
+  ///
+  /// - Parameters:
+  ///   - checkpoint: The tensors.
+  ///   - metadata: What the checkpoint says about them.
+  ///   - storedName: The checkpoint's own name of GGUF's tensor.
+  ///   - device: Where the model will run.
+  init(
+    _ checkpoint: any Checkpoint, metadata: ModelMetadata,
+    storedName: @escaping @Sendable (String) -> String, device: CPUDevice
+  ) throws {
+    let architecture = try Architectures.named(metadata.architecture)
+    guard let table = try checkpoint.tensor(named: storedName("token_embd.weight")) else {
+      throw ModelError.missingTensor(storedName("token_embd.weight"))
+    }
+    guard table.shape.count == 2, ModelConfiguration.Bounds.vocabulary.contains(table.rows) else {
+      throw ModelError.tensor(table.name, problem: "its shape \(table.shape) is no vocabulary")
+    }
+    configuration = try architecture.configuration(metadata, vocabularySize: table.rows)
+    let weights = WeightLoader(
+      checkpoint: checkpoint, configuration: configuration, metadata: metadata, device: device,
+      storedName: storedName)
+    let shape = [configuration.vocabularySize, configuration.width]
+    embedding = Embedding(
+      table: try weights.required("token_embd.weight", shape: shape),
+      scale: configuration.embeddingScale)
+    blocks = try (0..<configuration.layerCount).map { try architecture.block(weights, layer: $0) }
+    outputNorm = try weights.norm("output_norm")
+    // Without an output matrix of its own a model uses the embedding's (arXiv 1608.05859).
+    output = try weights.linear(
+      weights.optional("output.weight", shape: shape) ?? embedding.table)
+  }
+
+  /// Throws where a token is not in the vocabulary.
+  func check(_ tokens: [TokenID]) throws(ModelError) {
+    for (i, token) in tokens.enumerated()
+    where token < 0 || Int(token) >= configuration.vocabularySize {
+      throw .token(id: Int(token), index: i, vocabularySize: configuration.vocabularySize)
+    }
+  }
+
+  /// Runs tokens, one for each row of the pass, through all layers.
+  func run(_ tokens: ArraySlice<TokenID>, _ pass: ForwardPass) throws {
+    try embedding.run(tokens, into: pass.hidden)
+    for (layer, block) in blocks.enumerated() {
+      pass.layer = layer
+      try block.run(pass)
+    }
+  }
+
+  /// The logits that follow some rows of the pass: [rows × vocabulary].
+  func logits(_ pass: ForwardPass, rows: Range<Int>, into logits: MatrixView) {
+    let normed = pass.normed.rows(rows)
+    outputNorm.run(pass.hidden.rows(rows), into: normed, pass)
+    output.multiply(normed, into: logits)
+  }
+}

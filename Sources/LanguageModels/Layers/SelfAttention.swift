@@ -1,0 +1,49 @@
+import Attention
+import Devices
+import Tensors
+
+/// W_o · Attention(RoPE(W_q·x), RoPE(W_k·x), W_v·x), with biases and RMSNorm on the heads where the
+/// checkpoint has them.
+struct SelfAttention: Sendable {
+  let query: LinearWeights
+  let key: LinearWeights
+  let value: LinearWeights
+  let output: LinearWeights
+  let queryNorm: Norm?
+  let keyNorm: Norm?
+
+  init(_ weights: WeightLoader, layer: Int) throws {
+    let configuration = weights.configuration
+    let head = configuration.headDimension
+    let (width, heads) = (configuration.width, configuration.headCount * head)
+    let kvHeads = configuration.kvHeadCount * head
+    query = try weights.linear("blk.\(layer).attn_q", rows: heads, columns: width)
+    key = try weights.linear("blk.\(layer).attn_k", rows: kvHeads, columns: width)
+    value = try weights.linear("blk.\(layer).attn_v", rows: kvHeads, columns: width)
+    output = try weights.linear("blk.\(layer).attn_output", rows: width, columns: heads)
+    queryNorm = try weights.optionalNorm("blk.\(layer).attn_q_norm", count: head)
+    keyNorm = try weights.optionalNorm("blk.\(layer).attn_k_norm", count: head)
+  }
+
+  /// Runs the layer on the rows of `x`; the result replaces the rows of `y` or is added to them.
+  func run(
+    _ x: MatrixView, into y: MatrixView, accumulate: Bool = false, _ pass: ForwardPass
+  ) throws {
+    let configuration = pass.configuration
+    LinearWeights.multiply(
+      x,
+      [
+        .init(query, into: pass.queries), .init(key, into: pass.keys),
+        .init(value, into: pass.values),
+      ])
+    queryNorm?.run(pass.queries, heads: configuration.headCount, into: pass.queries, pass)
+    keyNorm?.run(pass.keys, heads: configuration.kvHeadCount, into: pass.keys, pass)
+    let rotation = pass.rotations[pass.kind]
+    pass.device.rotate(pass.queries, heads: configuration.headCount, by: rotation)
+    pass.device.rotate(pass.keys, heads: configuration.kvHeadCount, by: rotation)
+    let cache = pass.caches[pass.layer]
+    try cache.append(keys: pass.keys, values: pass.values, slots: pass.slots, on: pass.device)
+    try pass.plans[pass.kind].run(queries: pass.queries, cache: cache, output: pass.attended)
+    output.multiply(pass.attended, into: y, accumulate: accumulate)
+  }
+}

@@ -1,0 +1,49 @@
+import Checkpoints
+public import Devices
+public import Tokenizers
+
+/// A model with what is needed to talk to it: its tokenizer and its chat template.
+public struct ModelBundle: Sendable {
+  /// Where it came from.
+  public let path: String
+  /// The model.
+  public let model: LanguageModel
+  /// Its tokenizer.
+  public let tokenizer: Tokenizer
+  /// How it wants conversations written, where it says so.
+  public let chatTemplate: ChatTemplate?
+
+  /// Loads a GGUF file, or a folder with `config.json`, safetensors and `tokenizer.json`.
+  ///
+  /// - Throws: the errors of opening and reading checkpoints, `Tokenizer.LoadError`,
+  ///   `ChatTemplate`'s errors and `ModelError`.
+  public init(path: String, device: CPUDevice) throws {
+    switch try OpenedCheckpoint.open(path: path) {
+    case .gguf(let file): try self.init(file, path: path, device: device)
+    case .safetensors(let folder): try self.init(folder, path: path, device: device)
+    }
+  }
+
+  private init(_ file: GGUFFile, path: String, device: CPUDevice) throws {
+    self.path = path
+    model = try LanguageModel(
+      file, metadata: ModelMetadata(file), storedName: { $0 }, device: device)
+    tokenizer = try Tokenizer(GGUFVocabulary(file))
+    chatTemplate = try tokenizer.chatTemplate.map { try ChatTemplate($0) }
+  }
+
+  private init(_ folder: SafetensorsFolder, path: String, device: CPUDevice) throws {
+    self.path = path
+    let metadata = try ModelMetadata(folder)
+    model = try LanguageModel(
+      folder, metadata: metadata,
+      storedName: { HuggingFaceNames.tensor($0, architecture: metadata.architecture) },
+      device: device)
+    func bytes(_ name: String) throws -> [UInt8] {
+      try MappedFile(path: "\(path)/\(name)").withBytes { Array($0) }
+    }
+    tokenizer = try Tokenizer(
+      tokenizerJSON: bytes("tokenizer.json"), config: try? bytes("tokenizer_config.json"))
+    chatTemplate = try tokenizer.chatTemplate.map { try ChatTemplate($0) }
+  }
+}

@@ -1,0 +1,60 @@
+import ArgumentParser
+import Foundation
+
+struct BenchCommand: ParsableCommand {
+  static let configuration = CommandConfiguration(
+    commandName: "bench",
+    abstract: "Measure this machine and what the engine makes of it.",
+    discussion: "Figures mean something on an idle machine only.",
+    subcommands: [
+      BenchModelCommand.self, BenchKernelCommand.self, BenchLinearCommand.self,
+      BenchPerplexityCommand.self,
+    ],
+    defaultSubcommand: BenchModelCommand.self)
+}
+
+/// How a table is printed.
+enum TableFormat: String, CaseIterable, ExpressibleByArgument {
+  case md
+  case csv
+  case json
+}
+
+/// The options of every benchmark's output.
+struct TableOptions: ParsableArguments {
+  @Option(help: "How rows are printed: md, csv or json.")
+  var output = TableFormat.md
+
+  @Flag(help: "The same as --output json.")
+  var json = false
+
+  /// Prints rows that share their columns.
+  func print<Row: Encodable>(_ rows: [Row], columns: [(name: String, value: (Row) -> String)])
+    throws
+  {
+    switch json ? .json : output {
+    case .json: try Terminal.printJSON(rows)
+    case .csv:
+      let lines = [columns.map(\.name)] + rows.map { row in columns.map { $0.value(row) } }
+      for line in lines { Terminal.write(line.joined(separator: ",") + "\n") }
+    case .md:
+      let lines = [columns.map(\.name)] + rows.map { row in columns.map { $0.value(row) } }
+      let widths = columns.indices.map { i in lines.map { $0[i].count }.max() ?? 0 }
+      for (i, line) in lines.enumerated() {
+        let cells = zip(line, widths).map { $0.padding(toLength: $1, withPad: " ", startingAt: 0) }
+        Terminal.write("| \(cells.joined(separator: " | ")) |\n")
+        if i == 0 {
+          let rule = widths.map { String(repeating: "-", count: $0) }
+          Terminal.write("| \(rule.joined(separator: " | ")) |\n")
+        }
+      }
+    }
+  }
+}
+
+/// The middle of some numbers; 0 of none.
+func median(_ values: [Double]) -> Double {
+  let sorted = values.sorted()
+  guard !sorted.isEmpty else { return 0 }
+  return (sorted[(sorted.count - 1) / 2] + sorted[sorted.count / 2]) / 2
+}

@@ -1,0 +1,52 @@
+import ArgumentParser
+import Attention
+import Devices
+
+struct BenchKernelCommand: ParsableCommand {
+  static let configuration = CommandConfiguration(
+    commandName: "kernel",
+    abstract: "Attention against this machine's bandwidth and arithmetic.",
+    discussion: """
+      Decode is held against plain reading of memory, prefill against 32-bit multiply-adds in \
+      registers, both measured in the same rounds. The roofline is the slower of the two bounds: on \
+      a processor without 16-bit products a large group of query heads is bound by arithmetic in \
+      decode too. Figures are medians over rounds.
+      """)
+
+  @OptionGroup var table: TableOptions
+
+  @Option(help: "Worker threads (ATTENTION_THREADS; default: all processors).")
+  var threads: Int?
+
+  @Option(help: "Measurements of each row.")
+  var rounds = 7
+
+  @Option(help: "Only rows whose name contains this, for example decode.")
+  var filter: String?
+
+  func run() throws {
+    try reportingErrors {
+      guard rounds > 0 else { throw ValidationError("--rounds takes a number of at least 1") }
+      let device = try CPUDevice(threads: threads)
+      let probes = KernelBenchmark.Probes(
+        readBandwidth: { device.readBandwidth(repetitions: 2) },
+        multiplyAddPeak: { device.fmaPeak(repetitions: 2) })
+      var rows: [KernelBenchmark.Result] = []
+      for var benchmark in KernelBenchmark.all where filter.map(benchmark.name.contains) ?? true {
+        benchmark.rounds = rounds
+        rows.append(try benchmark.run(on: device, probes: probes))
+      }
+      try table.print(
+        rows,
+        columns: [
+          ("test", { $0.name }), ("isa", { $0.instructionSet }),
+          ("threads", { String($0.threads) }),
+          ("GB/s", { $0.gigabytesPerSecond.rounded1 }),
+          ("GFLOP/s", { $0.gigaflopsPerSecond.rounded1 }), ("best", { $0.probe.rounded1 }),
+          ("of best", { ($0.ratioToProbe * 100).rounded1 + " %" }),
+          ("of roofline", { ($0.ratioToRoof * 100).rounded1 + " %" }),
+          ("plan µs", { ($0.planSeconds * 1e6).rounded1 }),
+        ])
+    }
+  }
+}

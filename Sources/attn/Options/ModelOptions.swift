@@ -1,0 +1,45 @@
+import ArgumentParser
+import Devices
+import Inference
+import LanguageModels
+import ModelStore
+import Tensors
+
+/// Which model runs, and on what.
+struct ModelOptions: ParsableArguments {
+  @Option(
+    name: [.long, .short],
+    help: ArgumentHelp(
+      "A known name (see `attn doctor`), a GGUF file, a folder, or a hub's ORG/REPO[:FILE].",
+      valueName: "path|name"))
+  var model: String?
+
+  @Option(help: "Worker threads (ATTENTION_THREADS; default: all processors).")
+  var threads: Int?
+
+  @Option(help: "Tokens that fit into the cache (default: what the model was trained for).")
+  var context: Int?
+
+  @Option(help: "The cache's element type: f32, f16 or bf16.")
+  var kvType = KVType.f16
+
+  @Flag(
+    help: ArgumentHelp(
+      "Quantise activations to 8 bits: faster, and close to the exact result.",
+      discussion: "Without it activations stay 32-bit floats."))
+  var fast = false
+
+  enum KVType: String, CaseIterable, ExpressibleByArgument {
+    case f32
+    case f16
+    case bf16
+
+    var elementType: ElementType {
+      switch self {
+      case .f32: .float32
+      case .f16: .float16
+      case .bf16: .bfloat16
+      }
+    }
+  }
+}

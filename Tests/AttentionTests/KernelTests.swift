@@ -1,0 +1,125 @@
+import Attention
+import CMicrokernels
+import Devices
+import Glibc
+import Tensors
+import Testing
+
+/// Vector functions and storage against their definitions, at every level.
+@Suite struct KernelTests {
+  static let levels = InstructionSet.available
+
+  private func kernels(_ level: InstructionSet) throws -> swa_attention_kernels {
+    try CPUDevice(threads: 1, instructionSet: level).attentionKernels
+  }
+
+  /// The error in units of the last place of the Double result rounded to Float.
+  private func ulps(_ a: Float, _ b: Double) -> Double {
+    if Double(a) == b { return 0 }
+    let unit = max(Float(b).ulp, Float.leastNormalMagnitude.ulp)
+    return abs(Double(a) - b) / Double(unit)
+  }
+
+  @Test(arguments: levels)
+  func exponential(level: InstructionSet) throws {
+    let kernels = try kernels(level)
+    var worst = 0.0
+    for start in stride(from: Float(-103), to: 88, by: 0.53) {
+      let x = (0..<16).map { start + Float($0) * 0.0331 }
+      var y = [Float](repeating: .nan, count: 16)
+      kernels.exp(x, &y, 16)
+      for (x, y) in zip(x, y) { worst = max(worst, ulps(y, exp(Double(x)))) }
+    }
+    #expect(worst <= 2, "\(worst) ulp")
+    let special: [Float] = [-.infinity, .infinity, .nan, 0, -104.5, 89.5]
+    var result = [Float](repeating: 7, count: 6)
+    kernels.exp(special, &result, 6)
+    #expect(result[0] == 0 && result[1] == .infinity && result[2].isNaN && result[3] == 1)
+    #expect(result[4] == 0 && result[5] == .infinity)
+  }
+
+  @Test(
+    arguments: levels,
+    [
+      (SWA_TILE_LOG, 1e-3, 4.0, 2.0), (SWA_TILE_LOG, 4, 1e6, 2), (SWA_TILE_TANH, -12, 12, 4),
+      (SWA_TILE_TANH, -0.01, 0.01, 4), (SWA_TILE_SIGMOID, -40, 40, 4),
+      (SWA_TILE_SQUARE_ROOT, 0, 100, 1), (SWA_TILE_FLOOR, -9, 9, 0),
+    ])
+  func tileFunctions(
+    level: InstructionSet, function: (op: swa_tile_op, low: Double, high: Double, ulps: Double)
+  ) throws {
+    let kernels = try kernels(level)
+    var random = Random(3)
+    var worst = 0.0
+    for _ in 0..<200 {
+      let x = (0..<16).map { _ in
+        Float(function.low + (function.high - function.low) * (Double(random.float()) + 1) / 2)
+      }
+      var y = [Float](repeating: .nan, count: 16)
+      kernels.unary(function.op, x, &y, 16)
+      for (x, y) in zip(x.map(Double.init), y) {
+        let exact =
+          switch function.op {
+          case SWA_TILE_LOG: log(x)
+          case SWA_TILE_TANH: tanh(x)
+          case SWA_TILE_SIGMOID: 1 / (1 + exp(-x))
+          case SWA_TILE_SQUARE_ROOT: x.squareRoot()
+          default: x.rounded(.down)
+          }
+        worst = max(worst, ulps(y, exact))
+      }
+    }
+    #expect(worst <= function.ulps, "\(worst) ulp")
+  }
+
+  @Test(arguments: levels)
+  func logarithmsOfOddNumbers(level: InstructionSet) throws {
+    let x: [Float] = [0, -1, .infinity, .nan, 1, -.infinity, -0.0, .leastNormalMagnitude]
+    var y = [Float](repeating: 7, count: 16)
+    try kernels(level).unary(SWA_TILE_LOG, x + x, &y, 16)
+    #expect(y[0] == -.infinity && y[1].isNaN && y[2] == .infinity && y[3].isNaN && y[4] == 0)
+    #expect(y[5].isNaN && y[6] == -.infinity && abs(y[7] + 87.33655) < 1e-4)
+  }
+
+  @Test(arguments: levels)
+  func softmaxIsExactAboutEmptyRows(level: InstructionSet) throws {
+    let kernels = try kernels(level)
+    var scores = [Float](repeating: -.infinity, count: 32)
+    var m: [Float] = [-.infinity]
+    var l: [Float] = [0]
+    var alpha: [Float] = [.nan]
+    kernels.softmax(&scores, 32, 1, 32, &m, &l, &alpha)
+    #expect(scores.allSatisfy { $0 == 0 } && m == [-.infinity] && l == [0] && alpha == [0])
+    // A score then arrives; the empty past counts for nothing.
+    scores = [Float](repeating: -.infinity, count: 32)
+    scores[5] = -1e30
+    kernels.softmax(&scores, 32, 1, 32, &m, &l, &alpha)
+    #expect(scores[5] == 1 && m == [-1e30] && l == [1] && alpha == [0])
+    // And empty scores change nothing.
+    scores = [Float](repeating: -.infinity, count: 32)
+    kernels.softmax(&scores, 32, 1, 32, &m, &l, &alpha)
+    #expect(scores.allSatisfy { $0 == 0 } && m == [-1e30] && l == [1] && alpha == [1])
+  }
+
+  /// Every half and every bfloat16 survives a round trip; floats round as the language rounds.
+  @Test(arguments: levels)
+  func storageRounds(level: InstructionSet) throws {
+    let kernels = try kernels(level)
+    for high in stride(from: 0, through: 0xFFFF, by: 257) {
+      let values = (0..<64).map { low -> Float in
+        Float(bitPattern: UInt32(truncatingIfNeeded: high * 65_536 + low * 1_021 + high * 7))
+      }
+      for (set, type) in [(kernels.f16, ElementType.float16), (kernels.bf16, .bfloat16)] {
+        var stored = [UInt16](repeating: 0, count: 64)
+        var back = [Float](repeating: 0, count: 64)
+        set.store_row(values, 64, &stored)
+        set.load_row(stored, 64, &back)
+        for (x, y) in zip(values, back) {
+          let expected = type.rounding(x)
+          #expect(
+            expected.isNaN ? y.isNaN : y.bitPattern == expected.bitPattern, "\(x) as \(type)")
+        }
+      }
+    }
+  }
+}

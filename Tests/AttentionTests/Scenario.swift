@@ -1,0 +1,222 @@
+import Attention
+import Devices
+import Tensors
+import Testing
+
+/// SplitMix64: the same numbers on every machine.
+struct Random: RandomNumberGenerator {
+  var state: UInt64
+
+  init(_ seed: UInt64) { state = seed }
+
+  mutating func next() -> UInt64 {
+    state &+= 0x9E37_79B9_7F4A_7C15
+    var z = state
+    z = (z ^ (z >> 30)) &* 0xBF58_476D_1CE4_E5B9
+    z = (z ^ (z >> 27)) &* 0x94D0_49BB_1331_11EB
+    return z ^ (z >> 31)
+  }
+
+  /// Uniform between −1 and 1.
+  mutating func float() -> Float { Float(next() >> 40) * 0x1p-23 - 1 }
+}
+
+/// A batch with tensors, a filled cache, and the oracle's answer.
+struct Scenario {
+  var shape = AttentionShape(queryHeads: 4, kvHeads: 2, headDimension: 64)
+  var variant = AttentionVariant.causal
+  /// New tokens and tokens with keys of each request.
+  var lengths: [(query: Int, kv: Int)] = [(1, 7)]
+  var pageSize = 16
+  var elementType = ElementType.float32
+  var queryMagnitude: Float = 1
+  var seed: UInt64 = 1
+
+  /// What a run left.
+  struct Result {
+    var output: [Float]
+    var lse: [Float]
+  }
+
+  /// Everything a run needs, kept alive together.
+  final class Material {
+    let device: CPUDevice
+    let batch: AttentionBatch
+    let cache: PagedKVCache
+    let queries: AlignedBuffer
+    let keys: [[Float]]
+    let values: [[Float]]
+
+    init(_ scenario: Scenario, _ device: CPUDevice) throws {
+      self.device = device
+      let shape = scenario.shape
+      var random = Random(scenario.seed)
+      let pageSize = scenario.pageSize
+      let needed = scenario.lengths.map { ($0.kv + pageSize - 1) / pageSize }
+      // Pages in random order, with strangers between them.
+      var pool = Array(0..<needed.reduce(0, +) + 3)
+      pool.shuffle(using: &random)
+      var requests: [(pages: [Int], kvLength: Int)] = []
+      for (pages, length) in zip(needed, scenario.lengths) {
+        requests.append((Array(pool.prefix(pages)), length.kv))
+        pool.removeFirst(pages)
+      }
+      let table = try PageTable(requests: requests, pageSize: pageSize)
+      batch = try AttentionBatch(
+        queries: RaggedIndex(lengths: scenario.lengths.map(\.query)), pages: table)
+      cache = try PagedKVCache(
+        pageCount: needed.reduce(0, +) + 3, pageSize: pageSize, kvHeads: shape.kvHeads,
+        headDimension: shape.headDimension, valueDimension: shape.valueDimension,
+        elementType: scenario.elementType)
+      try Self.poison(cache, device)
+
+      let tokens = batch.queries.total
+      queries = AlignedBuffer(byteCount: tokens * shape.queryHeads * shape.headDimension * 4)
+      for i in queries.elements(Float.self).indices {
+        queries.elements(Float.self)[i] = random.float() * scenario.queryMagnitude
+      }
+      var keys: [[Float]] = []
+      var values: [[Float]] = []
+      for (r, length) in scenario.lengths.enumerated() {
+        keys.append(
+          (0..<length.kv * shape.kvHeads * shape.headDimension).map { _ in random.float() })
+        values.append(
+          (0..<length.kv * shape.kvHeads * shape.valueDimension).map { _ in random.float() })
+        let slots = (0..<length.kv).map {
+          requests[r].pages[$0 / pageSize] * pageSize + $0 % pageSize
+        }
+        try Self.append(&keys[r], &values[r], slots, to: cache, device)
+      }
+      self.keys = keys
+      self.values = values
+    }
+
+    /// Slots that nobody owns hold NaN: reading one shows.
+    private static func poison(_ cache: PagedKVCache, _ device: CPUDevice) throws {
+      let slots = cache.pageCount * cache.pageSize
+      var keys = [Float](repeating: .nan, count: slots * cache.kvHeads * cache.headDimension)
+      var values = [Float](repeating: .nan, count: slots * cache.kvHeads * cache.valueDimension)
+      try append(&keys, &values, Array(0..<slots), to: cache, device)
+    }
+
+    private static func append(
+      _ keys: inout [Float], _ values: inout [Float], _ slots: [Int], to cache: PagedKVCache,
+      _ device: CPUDevice
+    ) throws {
+      try keys.withUnsafeMutableBufferPointer { keys in
+        try values.withUnsafeMutableBufferPointer { values in
+          guard let k = keys.baseAddress, let v = values.baseAddress else { return }
+          try cache.append(
+            keys: MatrixView(k, rows: slots.count, columns: cache.kvHeads * cache.headDimension),
+            values: MatrixView(v, rows: slots.count, columns: cache.kvHeads * cache.valueDimension),
+            slots: slots, on: device)
+        }
+      }
+    }
+
+    func queryView(_ shape: AttentionShape) throws -> MatrixView {
+      MatrixView(
+        try #require(queries.elements(Float.self).baseAddress), rows: batch.queries.total,
+        columns: shape.queryHeads * shape.headDimension)
+    }
+  }
+
+  /// Plans and runs; outputs start as NaN.
+  func run(_ material: Material, workers: Int? = nil) throws -> Result {
+    let plan = try AttentionPlan(
+      device: material.device, shape: shape, variant: variant, batch: material.batch,
+      workers: workers)
+    return try run(material, plan)
+  }
+
+  /// Runs a plan; outputs start as NaN.
+  func run(_ material: Material, _ plan: AttentionPlan) throws -> Result {
+    let tokens = material.batch.queries.total
+    let columns = shape.queryHeads * shape.valueDimension
+    var result = Result(
+      output: [Float](repeating: .nan, count: max(tokens * columns, 1)),
+      lse: [Float](repeating: .nan, count: max(tokens * shape.queryHeads, 1)))
+    try result.output.withUnsafeMutableBufferPointer { output in
+      try result.lse.withUnsafeMutableBufferPointer { lse in
+        guard let o = output.baseAddress, let l = lse.baseAddress else { return }
+        try plan.run(
+          queries: material.queryView(shape), cache: material.cache,
+          output: MatrixView(o, rows: tokens, columns: columns),
+          lse: .natural(MatrixView(l, rows: tokens, columns: shape.queryHeads)))
+      }
+    }
+    return result
+  }
+
+  /// The largest error of any output row relative to the row's largest element, and of any
+  /// log-sum-exp relative to 1 + its size.
+  ///
+  /// - Parameters:
+  ///   - stored: Compare with the oracle on the values as the cache stores them, not as they were
+  ///     given.
+  ///   - sample: Only every `sample`-th row is asked of the (slow) oracle.
+  func error(_ result: Result, _ material: Material, stored: Bool, sample: Int = 1) throws
+    -> (output: Double, lse: Double)
+  {
+    let oracle = DenseAttention(shape: shape, variant: variant)
+    var worst = (output: 0.0, lse: 0.0)
+    for (r, length) in lengths.enumerated() {
+      let request = self.request(r, length, material, stored: stored)
+      for i in 0..<length.query {
+        for head in 0..<shape.queryHeads {
+          let token = material.batch.queries[r].lowerBound + i
+          if (token * shape.queryHeads + head) % sample != 0 { continue }
+          let (output, lse) = oracle.row(i, head: head, of: request)
+          let start = (token * shape.queryHeads + head) * shape.valueDimension
+          let ours = result.output[start..<start + shape.valueDimension]
+          let ourLSE = Double(result.lse[token * shape.queryHeads + head])
+          if lse == -.infinity {
+            let isExact = ours.allSatisfy { $0 == 0 } && ourLSE == -.infinity
+            if !isExact { return (.infinity, .infinity) }
+            continue
+          }
+          let size = output.map(abs).max() ?? 0
+          for (a, b) in zip(ours, output) {
+            worst.output = max(worst.output, a.isNaN ? .infinity : abs(Double(a) - b) / size)
+          }
+          worst.lse = max(
+            worst.lse, ourLSE.isNaN ? .infinity : abs(ourLSE - lse) / (1 + abs(lse)))
+        }
+      }
+    }
+    return worst
+  }
+
+  private func request(
+    _ r: Int, _ length: (query: Int, kv: Int), _ material: Material, stored: Bool
+  ) -> DenseAttention.Request {
+    let shape = shape
+    let first = material.batch.queries[r].lowerBound
+    let queries = material.queries.elements(Float.self)
+    let (keys, values) = (material.keys[r], material.values[r])
+    func slice(_ all: [Float], _ position: Int, _ head: Int, _ size: Int) -> [Float] {
+      let start = (position * shape.kvHeads + head) * size
+      let row = Array(all[start..<start + size])
+      return stored ? row.map(elementType.rounding) : row
+    }
+    return DenseAttention.Request(
+      number: r, queryLength: length.query, kvLength: length.kv,
+      query: { i, head in
+        let start = ((first + i) * shape.queryHeads + head) * shape.headDimension
+        return Array(queries[start..<start + shape.headDimension])
+      },
+      key: { slice(keys, $0, $1, shape.headDimension) },
+      value: { slice(values, $0, $1, shape.valueDimension) })
+  }
+}
+
+extension ElementType {
+  /// What storing makes of a float, by means independent of the kernels.
+  func rounding(_ x: Float) -> Float {
+    switch self {
+    case .float16: Float(Float16(x))
+    case .bfloat16: Float(BFloat16(x))
+    default: x
+    }
+  }
+}

@@ -1,0 +1,163 @@
+import Devices
+import Tensors
+import Testing
+
+/// Every (type, level) that the processor at hand can run.
+private let combinations = InstructionSet.available.flatMap { level in
+  ElementType.linear.map { (level, $0) }
+}
+
+@Suite struct LinearWeightsTests {
+  /// Rows of activations: every register block and its remainders, and none.
+  static let rowCounts = [0, 1, 2, 3, 4, 5, 7, 8, 33, 129]
+
+  /// The shapes N × K of a type.
+  static func shapes(_ type: ElementType) -> [(n: Int, k: Int)] {
+    let ks =
+      switch type.blockLength {
+      case 1: [1, 7, 40, 576]
+      case 32: [32, 64, 96, 512, 768]
+      default: [256, 512, 768]
+      }
+    return [1, 5, 16, 17, 40].flatMap { n in ks.map { (n, $0) } } + [(777, ks[ks.count - 1])]
+  }
+
+  @Test(arguments: InstructionSet.allCases)
+  func levelIsCovered(_ level: InstructionSet) throws {
+    guard level.isAvailable else { try Test.cancel("this processor has no \(level.rawValue)") }
+    #expect(combinations.contains { $0.0 == level })
+  }
+
+  @Test(arguments: combinations)
+  func productsAgreeWithDouble(level: InstructionSet, type: ElementType) throws {
+    let device = try CPUDevice(threads: 2, instructionSet: level)
+    var random = SplitMix(state: 7)
+    for (n, k) in Self.shapes(type) {
+      let stored = StoredMatrix(type, rows: n, columns: k, using: &random)
+      let weights = try pack(stored, device)
+      let rows = n > 100 ? 40 : 129
+      let x = Matrix.random(rows, k, padding: 3, using: &random)
+      let oracle = Oracle(x, stored)
+      for m in Self.rowCounts where m <= rows {
+        let y = Matrix(m, n, padding: 5, filled: .nan)
+        weights.multiply(x.view.rows(0..<m), into: y.view)
+        let error = oracle.largestError(y)
+        #expect(error <= 1e-5, "M \(m) N \(n) K \(k)")
+        #expect(y.paddingIsUntouched, "M \(m) N \(n) K \(k)")
+      }
+    }
+  }
+
+  @Test(arguments: [ElementType.float32, .bfloat16, .q4_1, .q8_0, .q6_K])
+  func bitsDoNotDependOnThreads(_ type: ElementType) throws {
+    var random = SplitMix(state: 11)
+    let (n, k) = (777, 768)
+    let stored = StoredMatrix(type, rows: n, columns: k, using: &random)
+    let x = Matrix.random(300, k, using: &random)
+    for level in InstructionSet.available {
+      var first: [Int: [Float]] = [:]
+      for threads in 1...3 {
+        let device = try CPUDevice(threads: threads, instructionSet: level)
+        let weights = try pack(stored, device)
+        for m in [1, 4, 33, 300] {
+          let y = Matrix(m, n, filled: .nan)
+          weights.multiply(x.view.rows(0..<m), into: y.view)
+          #expect(first[m, default: y.values] == y.values)
+          first[m] = y.values
+        }
+      }
+    }
+  }
+
+  @Test(arguments: [ElementType.float16, .q4_0, .q5_K], [1, 3, 50])
+  func biasAndAccumulation(type: ElementType, m: Int) throws {
+    var random = SplitMix(state: 13)
+    let (n, k) = (21, 512)
+    let stored = StoredMatrix(type, rows: n, columns: k, using: &random)
+    let x = Matrix.random(m, k, using: &random)
+    let bias = (0..<n).map { _ in Float.random(in: -1...1, using: &random) }
+    for level in InstructionSet.available {
+      let device = try CPUDevice(threads: 2, instructionSet: level)
+      let plain = try pack(stored, device)
+      let biased = try pack(stored, device, bias: bias)
+      let y = Matrix(m, n, filled: .nan)
+      plain.multiply(x.view, into: y.view)
+      let z = Matrix(m, n, padding: 1, filled: 2)
+      biased.multiply(x.view, into: z.view, accumulate: true)
+      for i in 0..<m {
+        for j in 0..<n {
+          #expect(abs(z[i, j] - (y[i, j] + bias[j] + 2)) <= 1e-4 * (1 + abs(y[i, j])))
+        }
+      }
+    }
+  }
+
+  @Test(arguments: [1, 4, 9])
+  func severalProductsAtOnce(_ m: Int) throws {
+    let device = try CPUDevice(threads: 3)
+    var random = SplitMix(state: 17)
+    let x = Matrix.random(m, 512, using: &random)
+    let all = [(ElementType.q4_K, 777), (.q6_K, 3), (.float32, 50)].map {
+      StoredMatrix($0, rows: $1, columns: 512, using: &random)
+    }
+    let weights = try all.map { try pack($0, device) }
+    let together = all.map { Matrix(m, $0.rows, filled: .nan) }
+    LinearWeights.multiply(
+      x.view, zip(weights, together).map { LinearWeights.Product($0, into: $1.view) })
+    for (weights, y) in zip(weights, together) {
+      let alone = Matrix(m, weights.outputs, filled: .nan)
+      weights.multiply(x.view, into: alone.view)
+      #expect(alone.values == y.values)
+    }
+  }
+
+  @Test(arguments: ElementType.linear)
+  func packedSizeIsNearTheStored(_ type: ElementType) throws {
+    let device = try CPUDevice(threads: 1)
+    var random = SplitMix(state: 19)
+    let stored = StoredMatrix(type, rows: 64, columns: 512, using: &random)
+    let weights = try pack(stored, device)
+    #expect(Double(weights.byteCount) <= 1.25 * Double(stored.bytes.count))
+  }
+
+  @Test func hostileShapesAreRefused() throws {
+    let device = try CPUDevice(threads: 1)
+    func make(_ type: ElementType, _ rows: Int, _ columns: Int, _ count: Int, bias: [Float]? = nil)
+      throws(LinearWeights.Failure)
+    {
+      let bytes = UnsafeMutableRawBufferPointer.allocate(byteCount: max(count, 1), alignment: 1)
+      defer { bytes.deallocate() }
+      _ = try LinearWeights(
+        type, rows: rows, columns: columns,
+        bytes: UnsafeRawBufferPointer(rebasing: bytes[..<count]), bias: bias, device: device)
+    }
+    for (rows, columns) in [
+      (0, 32), (1, 0), (-1, 32), (1, -32), (1, 33), (.max, 32), (1 << 40, 1 << 30), (1, .max - 31),
+    ] {
+      #expect(throws: LinearWeights.Failure.shape(.q4_0, rows: rows, columns: columns)) {
+        try make(.q4_0, rows, columns, 18)
+      }
+    }
+    #expect(throws: LinearWeights.Failure.byteCount(expected: 36, found: 35)) {
+      try make(.q4_0, 2, 32, 35)
+    }
+    #expect(throws: LinearWeights.Failure.byteCount(expected: 36, found: 0)) {
+      try make(.q4_0, 2, 32, 0)
+    }
+    #expect(throws: LinearWeights.Failure.unsupportedType(.int32)) { try make(.int32, 1, 1, 4) }
+    #expect(throws: LinearWeights.Failure.biasCount(expected: 1, found: 2)) {
+      try make(.float32, 1, 1, 4, bias: [1, 2])
+    }
+  }
+
+  private func pack(_ stored: StoredMatrix, _ device: CPUDevice, bias: [Float]? = nil) throws
+    -> LinearWeights
+  {
+    // One byte off any alignment, as in a mapped file.
+    try ([0] + stored.bytes).withUnsafeBytes { bytes in
+      try LinearWeights(
+        stored.type, rows: stored.rows, columns: stored.columns,
+        bytes: UnsafeRawBufferPointer(rebasing: bytes[1...]), bias: bias, device: device)
+    }
+  }
+}
