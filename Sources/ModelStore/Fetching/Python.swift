@@ -45,7 +45,7 @@ struct Python {
   private static func find(_ environment: [String: String], _ log: String) -> String? {
     guard let program = Subprocess.find("python3", environment),
       let pip = try? Subprocess(
-        program, ["-m", "pip", "--version"], environment: environment, errors: log),
+        program, ["-c", "import pip"], environment: environment, errors: log),
       pip.wait() == 0
     else { return nil }
     return program
@@ -65,6 +65,8 @@ struct Python {
     defer { Folder.remove(temporary) }
     var environment = environment
     environment["TMPDIR"] = temporary
+    // From version 25.1 on pip goes on where a connection broke, so many times.
+    environment["PIP_RESUME_RETRIES"] = environment["PIP_RESUME_RETRIES"] ?? "5"
     unlink(log)
     let pip = try Subprocess(
       program,
