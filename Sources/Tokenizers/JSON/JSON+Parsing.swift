@@ -6,6 +6,12 @@ extension JSON {
     /// What was expected there.
     public var expected: String
 
+    /// A place and what was expected there.
+    public init(offset: Int, expected: String) {
+      self.offset = offset
+      self.expected = expected
+    }
+
     /// The place and what was expected.
     public var description: String { "JSON, byte \(offset): expected \(expected)" }
   }
