@@ -213,7 +213,7 @@ extension JSON {
         guard let scalar = Unicode.Scalar(unit) else {
           throw failure("the first half of a surrogate pair first")
         }
-        result.append(contentsOf: UTF8.encode(scalar) ?? .init())
+        result.append(scalar)
         return
       default: throw failure("an escape")
       }
