@@ -26,7 +26,7 @@ extension TemplateEvaluator {
   ) throws(Failure) -> TemplateValue {
     switch expression {
     case .literal, .name: return try evaluate(expression, scope)
-    case .list(let items, _): return try list(items, scope)
+    case .list(let items, let isTuple, _): return try list(items, isTuple, scope)
     case .dictionary(let items, let position): return try dictionary(items, position, scope)
     case .unary(let operation, let operand, let position):
       return try unary(operation, try evaluate(operand, scope), position)
@@ -66,11 +66,11 @@ extension TemplateEvaluator {
   }
 
   private mutating func list(
-    _ items: [TemplateExpression], _ scope: TemplateScope
+    _ items: [TemplateExpression], _ isTuple: Bool, _ scope: TemplateScope
   ) throws(Failure) -> TemplateValue {
     var values: [TemplateValue] = []
     for item in items { values.append(try evaluate(item, scope)) }
-    return newList(values)
+    return newList(values, isTuple: isTuple)
   }
 
   private mutating func dictionary(
@@ -162,8 +162,9 @@ extension TemplateEvaluator {
     case "first": return .bool(loop.index == 0)
     case "last": return .bool(loop.index == count - 1)
     case "length": return .integer(count)
-    case "depth": return .integer(loop.depth)
-    case "depth0": return .integer(loop.depth - 1)
+    // Depth counts recursion only, which is not supported.
+    case "depth": return .integer(1)
+    case "depth0": return .integer(0)
     case "previtem": return loop.index > 0 ? loop.items[loop.index - 1] : .undefined(name)
     case "nextitem": return loop.index + 1 < count ? loop.items[loop.index + 1] : .undefined(name)
     default: return .undefined(name)
@@ -302,7 +303,7 @@ extension TemplateExpression {
   var position: TemplatePosition {
     switch self {
     case .literal: TemplatePosition()
-    case .name(_, let position), .list(_, let position), .dictionary(_, let position),
+    case .name(_, let position), .list(_, _, let position), .dictionary(_, let position),
       .unary(_, _, let position), .binary(_, _, _, let position),
       .comparison(_, _, let position), .conditional(_, _, _, let position),
       .attribute(_, _, let position), .item(_, _, let position),

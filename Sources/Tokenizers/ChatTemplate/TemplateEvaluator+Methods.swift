@@ -192,7 +192,7 @@ extension TemplateEvaluator {
   mutating func pairs(_ dictionary: TemplateValue.Dictionary) -> [TemplateValue] {
     var result: [TemplateValue] = []
     for (key, value) in zip(dictionary.keys, dictionary.values) {
-      result.append(newList([key.value, value]))
+      result.append(newList([key.value, value], isTuple: true))
     }
     return result
   }

@@ -12,7 +12,6 @@ struct TemplateEvaluator {
   private var steps = 0
   private var work = 0
   private var depth = 0
-  private(set) var loopDepth = 0
   /// Everything that could be part of a cycle of references, to be taken apart at the end.
   private var lists: [TemplateValue.List] = []
   private var dictionaries: [TemplateValue.Dictionary] = []
@@ -69,9 +68,9 @@ struct TemplateEvaluator {
     return .string(text)
   }
 
-  mutating func newList(_ items: [TemplateValue]) -> TemplateValue {
+  mutating func newList(_ items: [TemplateValue], isTuple: Bool = false) -> TemplateValue {
     steps += items.count / 8
-    return .list(TemplateValue.List(items))
+    return .list(TemplateValue.List(items, isTuple: isTuple))
   }
 
   /// Puts a value into a list, noting that this may close a cycle.
@@ -197,9 +196,7 @@ struct TemplateEvaluator {
       _ = try runInside(statement.otherwise, scope, &output)
       return
     }
-    let loop = TemplateValue.Loop(items, depth: loopDepth + 1)
-    loopDepth += 1
-    defer { loopDepth -= 1 }
+    let loop = TemplateValue.Loop(items)
     for (index, item) in items.enumerated() {
       try step(position)
       loop.index = index

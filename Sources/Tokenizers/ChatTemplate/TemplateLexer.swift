@@ -101,16 +101,14 @@ struct TemplateLexer {
       case "#": ending = try comment(opening)
       case "{":
         tokens.append(TemplateToken(kind: .outputBegin, position: opening))
-        ending = try inside("}}", opening)
-        tokens.append(TemplateToken(kind: .outputEnd, position: position))
+        ending = try inside("}}", .outputEnd, opening)
       default:
         if let raw = try rawBlock(opening) {
           text = raw.text
           ending = raw.ending
         } else {
           tokens.append(TemplateToken(kind: .blockBegin, position: opening))
-          ending = try inside("%}", opening)
-          tokens.append(TemplateToken(kind: .blockEnd, position: position))
+          ending = try inside("%}", .blockEnd, opening)
         }
       }
       stripsNext = ending.strips
@@ -234,7 +232,7 @@ struct TemplateLexer {
 
   /// Tokens up to the closing sign, which ends outside brackets only.
   private mutating func inside(
-    _ close: String, _ opening: TemplatePosition
+    _ close: String, _ kind: TemplateToken.Kind, _ opening: TemplatePosition
   ) throws(ChatTemplate.Failure) -> (strips: Bool, keeps: Bool) {
     var depth = 0
     while true {
@@ -242,11 +240,13 @@ struct TemplateLexer {
       guard let scalar = peek() else { throw opening.failure(.syntax, "this tag has no end") }
       if depth == 0 {
         if starts(with: close) {
+          tokens.append(TemplateToken(kind: kind, position: position))
           advance(2)
           return (false, false)
         }
         if scalar == "-" || scalar == "+", starts(with: close, at: 1) {
           let strips = scalar == "-"
+          tokens.append(TemplateToken(kind: kind, position: position))
           advance(3)
           return (strips, !strips)
         }

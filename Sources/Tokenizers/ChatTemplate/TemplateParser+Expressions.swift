@@ -13,7 +13,7 @@ extension TemplateParser {
       default: items.append(try expression(conditional: conditional))
       }
     }
-    return .list(items, start)
+    return .list(items, isTuple: true, start)
   }
 
   mutating func expression(
@@ -170,7 +170,7 @@ extension TemplateParser {
       }
       return .literal(.string(text))
     case .sign("("):
-      if take(")") { return .list([], token.position) }
+      if take(")") { return .list([], isTuple: true, token.position) }
       let first = try expression()
       guard isSign(",") else {
         try expect(")")
@@ -179,7 +179,7 @@ extension TemplateParser {
       var items = [first]
       while take(","), !isSign(")") { items.append(try expression()) }
       try expect(")")
-      return .list(items, token.position)
+      return .list(items, isTuple: true, token.position)
     case .sign("["):
       var items: [TemplateExpression] = []
       while !isSign("]") {
@@ -187,7 +187,7 @@ extension TemplateParser {
         if !take(",") { break }
       }
       try expect("]")
-      return .list(items, token.position)
+      return .list(items, isTuple: false, token.position)
     case .sign("{"):
       var items: [(TemplateExpression, TemplateExpression)] = []
       while !isSign("}") {

@@ -17,7 +17,7 @@ indirect enum TemplateExpression: Sendable {
 
   case literal(TemplateLiteral)
   case name(String, TemplatePosition)
-  case list([TemplateExpression], TemplatePosition)
+  case list([TemplateExpression], isTuple: Bool, TemplatePosition)
   case dictionary([(TemplateExpression, TemplateExpression)], TemplatePosition)
   case unary(UnaryOperator, TemplateExpression, TemplatePosition)
   case binary(BinaryOperator, TemplateExpression, TemplateExpression, TemplatePosition)

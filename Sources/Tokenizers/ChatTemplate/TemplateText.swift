@@ -23,9 +23,10 @@ struct TemplateText: Sendable, Equatable {
   }
 
   var string: String {
-    var view = String.UnicodeScalarView()
-    view.append(contentsOf: scalars)
-    return String(view)
+    var bytes: [UInt8] = []
+    bytes.reserveCapacity(scalars.count)
+    for scalar in scalars { bytes.append(scalar) }
+    return String(decoding: bytes, as: UTF8.self)
   }
 
   mutating func append(_ other: TemplateText) {

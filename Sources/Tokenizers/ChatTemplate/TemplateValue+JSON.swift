@@ -72,7 +72,7 @@ struct TemplateWriter {
     case .number(let value): text.append(Self.python(value))
     case .string(let string):
       text.append(style == .json ? quotedJSON(string) : Self.quotedPython(string))
-    case .list(let list): writeList(list.items, depth)
+    case .list(let list): writeList(list, depth)
     case .dictionary(let dictionary): writeDictionary(dictionary, depth)
     case .namespace, .macro, .loop, .function:
       if style == .json {
@@ -83,8 +83,10 @@ struct TemplateWriter {
     }
   }
 
-  private mutating func writeList(_ items: [TemplateValue], _ depth: Int) {
-    text.append("[")
+  private mutating func writeList(_ list: TemplateValue.List, _ depth: Int) {
+    let items = list.items
+    let isTuple = list.isTuple && style == .python
+    text.append(isTuple ? "(" : "[")
     for (i, item) in items.enumerated() {
       if i > 0 { text.append(itemSeparator) }
       breakLine(depth + 1)
@@ -92,7 +94,7 @@ struct TemplateWriter {
       if problem != nil { return }
     }
     if !items.isEmpty { breakLine(depth) }
-    text.append("]")
+    text.append(isTuple ? (items.count == 1 ? ",)" : ")") : "]")
   }
 
   private mutating func writeDictionary(_ dictionary: TemplateValue.Dictionary, _ depth: Int) {

@@ -2,7 +2,12 @@
 enum TemplateValue {
   final class List {
     var items: [TemplateValue]
-    init(_ items: [TemplateValue]) { self.items = items }
+    /// Tuples look different when written as Python writes them, and in nothing else.
+    let isTuple: Bool
+    init(_ items: [TemplateValue], isTuple: Bool = false) {
+      self.items = items
+      self.isTuple = isTuple
+    }
   }
 
   /// What a dictionary's member is found by; strings remember their origin.
@@ -83,12 +88,8 @@ enum TemplateValue {
   final class Loop {
     let items: [TemplateValue]
     var index = 0
-    let depth: Int
     var lastChanged: [TemplateValue]?
-    init(_ items: [TemplateValue], depth: Int) {
-      self.items = items
-      self.depth = depth
-    }
+    init(_ items: [TemplateValue]) { self.items = items }
   }
 
   /// The name or expression that gave no value, for messages.

@@ -78,3 +78,19 @@ struct PreTokenizer: Sendable {
     }
   }
 }
+
+extension Tokenizer {
+  /// The words that a pre-tokenizer of this name makes of a text, for tests.
+  package static func words(
+    of text: String, preTokenizer name: String
+  ) throws(LoadError) -> [String] {
+    let scalars = ScalarText(text)
+    var words: [Range<Int>] = scalars.count == 0 ? [] : [0..<scalars.count]
+    for splitter in try PreTokenizer(named: name).splitters {
+      var finer: [Range<Int>] = []
+      for word in words { splitter.split(scalars, word) { finer.append($0) } }
+      words = finer
+    }
+    return words.map { String(decoding: scalars.bytes[scalars.byteRange($0)], as: UTF8.self) }
+  }
+}

@@ -6,6 +6,12 @@ extension JSON {
     /// What was expected there.
     public var expected: String
 
+    /// A place and what was expected there.
+    public init(offset: Int, expected: String) {
+      self.offset = offset
+      self.expected = expected
+    }
+
     /// The place and what was expected.
     public var description: String { "JSON, byte \(offset): expected \(expected)" }
   }
@@ -207,7 +213,7 @@ extension JSON {
         guard let scalar = Unicode.Scalar(unit) else {
           throw failure("the first half of a surrogate pair first")
         }
-        result.append(contentsOf: UTF8.encode(scalar) ?? .init())
+        result.append(scalar)
         return
       default: throw failure("an escape")
       }

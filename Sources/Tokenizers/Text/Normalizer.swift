@@ -44,19 +44,27 @@ enum Normalizer: Sendable {
   }
 
   static func lowercase(_ text: String) -> String {
-    var result = String.UnicodeScalarView()
+    var result: [UInt8] = []
+    result.reserveCapacity(text.utf8.count)
     for scalar in text.unicodeScalars {
-      result.append(contentsOf: scalar.properties.lowercaseMapping.unicodeScalars)
+      if scalar.isASCII {
+        let isCapital = (0x41...0x5a).contains(scalar.value)
+        result.append(UInt8(truncatingIfNeeded: scalar.value | (isCapital ? 0x20 : 0)))
+      } else {
+        result.append(contentsOf: scalar.properties.lowercaseMapping.utf8)
+      }
     }
-    return String(result)
+    return String(decoding: result, as: UTF8.self)
   }
 
   static func withoutMarks(_ text: String) -> String {
-    var result = String.UnicodeScalarView()
-    for scalar in text.unicodeScalars where scalar.properties.generalCategory != .nonspacingMark {
+    var result: [UInt8] = []
+    result.reserveCapacity(text.utf8.count)
+    for scalar in text.unicodeScalars
+    where scalar.isASCII || scalar.properties.generalCategory != .nonspacingMark {
       result.append(scalar)
     }
-    return String(result)
+    return String(decoding: result, as: UTF8.self)
   }
 
   /// Replaces bytes, not characters: `String` search would see canonical equivalents and graphemes.
@@ -100,34 +108,39 @@ enum Normalizer: Sendable {
   }
 
   private static func strip(_ text: String, left: Bool, right: Bool) -> String {
-    var scalars = Substring.UnicodeScalarView(text.unicodeScalars)
-    while left, let first = scalars.first, first.properties.isWhitespace { scalars.removeFirst() }
-    while right, let last = scalars.last, last.properties.isWhitespace { scalars.removeLast() }
-    return String(scalars)
+    var scalars = text.unicodeScalars[...]
+    while left, let first = scalars.first, first.properties.isWhitespace {
+      scalars = scalars.dropFirst()
+    }
+    while right, let last = scalars.last, last.properties.isWhitespace {
+      scalars = scalars.dropLast()
+    }
+    return String(Substring(scalars))
   }
 }
 
 extension Normalizer.BERTRules {
   func apply(_ text: String) -> String {
-    var scalars = String.UnicodeScalarView()
+    var bytes: [UInt8] = []
+    bytes.reserveCapacity(text.utf8.count)
     for scalar in text.unicodeScalars {
       if cleansText {
         if scalar.value == 0 || scalar.value == 0xfffd { continue }
         if scalar.properties.isWhitespace {
-          scalars.append(" ")
+          bytes.append(0x20)
           continue
         }
         if Self.isControl(scalar) { continue }
       }
       if isolatesIdeographs, Self.isIdeograph(scalar.value) {
-        scalars.append(" ")
-        scalars.append(scalar)
-        scalars.append(" ")
+        bytes.append(0x20)
+        bytes.append(scalar)
+        bytes.append(0x20)
       } else {
-        scalars.append(scalar)
+        bytes.append(scalar)
       }
     }
-    var result = String(scalars)
+    var result = String(decoding: bytes, as: UTF8.self)
     if stripsAccents {
       result = Normalizer.withoutMarks(result.decomposedStringWithCanonicalMapping)
     }
@@ -154,9 +167,9 @@ extension Normalizer.BERTRules {
 
 extension String {
   fileprivate func trimmingBlanks() -> String {
-    var scalars = Substring.UnicodeScalarView(unicodeScalars)
-    while scalars.first == " " { scalars.removeFirst() }
-    while scalars.last == " " { scalars.removeLast() }
-    return String(scalars)
+    var bytes = utf8[...]
+    while bytes.first == 0x20 { bytes = bytes.dropFirst() }
+    while bytes.last == 0x20 { bytes = bytes.dropLast() }
+    return String(Substring(bytes))
   }
 }

@@ -14,8 +14,9 @@ struct JSONTokens {
           name: spelling.debugDescription, id: Int64(id), count: Vocabulary.mostTokens)
       }
       if let other = spellings.updateValue(spelling, forKey: id), other != spelling {
-        throw .expected("one spelling for id \(id), not both \(other.debugDescription) and "
-          + spelling.debugDescription, at: "vocab")
+        throw .expected(
+          "one spelling for id \(id), not both \(other.debugDescription) and "
+            + spelling.debugDescription, at: "vocab")
       }
     }
     for (spelling, id) in entries { try place(spelling, id) }

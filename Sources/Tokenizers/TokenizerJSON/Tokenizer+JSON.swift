@@ -192,7 +192,9 @@ extension Tokenizer.SpecialTokens {
   ) throws(Tokenizer.LoadError) {
     func token(_ name: String) -> TokenID? {
       guard let value = configuration.value[name] else { return nil }
-      return (value.string ?? value["content"]?.string).flatMap { tokens.vocabulary.pieces.find($0) }
+      return (value.string ?? value["content"]?.string).flatMap {
+        tokens.vocabulary.pieces.find($0)
+      }
     }
     bos = token("bos_token")
     eos = token("eos_token")

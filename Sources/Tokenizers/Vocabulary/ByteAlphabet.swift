@@ -40,7 +40,7 @@ enum ByteAlphabet {
   static func encode(_ bytes: ArraySlice<UInt8>) -> [UInt8] {
     var result: [UInt8] = []
     result.reserveCapacity(bytes.count * 2)
-    for byte in bytes { result.append(contentsOf: UTF8.encode(scalars[Int(byte)]) ?? .init()) }
+    for byte in bytes { result.append(scalars[Int(byte)]) }
     return result
   }
 }
