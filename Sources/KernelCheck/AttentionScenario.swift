@@ -24,9 +24,9 @@ struct AttentionScenario: CustomStringConvertible {
     let pages: [[Int]]
     let pageCount: Int
     let queries: Matrix
-    /// Of each request, rounded as the cache stores them: `[position][head][element]`.
-    var keys: [[Float]] = []
-    var values: [[Float]] = []
+    /// Of each request, rounded as the cache stores them; a row is a position's heads.
+    var keys: [Matrix] = []
+    var values: [Matrix] = []
 
     init(
       _ scenario: AttentionScenario, _ lengths: [Length], _ device: CPUDevice,
@@ -36,7 +36,7 @@ struct AttentionScenario: CustomStringConvertible {
       let (shape, pageSize) = (scenario.shape, scenario.pageSize)
       // Pages in random order, with strangers between them.
       let needed = lengths.map { ($0.kv + pageSize - 1) / pageSize }
-      pageCount = needed.reduce(0, +) + 3
+      pageCount = needed.reduce(0, +) + 2
       var pool = Array(0..<pageCount)
       pool.shuffle(using: &random)
       var pages: [[Int]] = []
@@ -51,16 +51,22 @@ struct AttentionScenario: CustomStringConvertible {
           requests: zip(pages, lengths).map { (pages: $0, kvLength: $1.kv) }, pageSize: pageSize))
       queries = Matrix(batch.queries.total, shape.queryHeads * shape.headDimension, &random)
       for length in lengths {
+        let (keyColumns, valueColumns) = scenario.columns
         keys.append(
-          (0..<length.kv * shape.kvHeads * shape.headDimension).map { _ in
+          Matrix(length.kv, keyColumns) { _, _ in
             scenario.elementType.rounding(random.float(in: -1...1))
           })
         values.append(
-          (0..<length.kv * shape.kvHeads * shape.valueDimension).map { _ in
+          Matrix(length.kv, valueColumns) { _, _ in
             scenario.elementType.rounding(random.float(in: -1...1))
           })
       }
     }
+  }
+
+  /// The elements of all heads of a key and of a value.
+  private var columns: (key: Int, value: Int) {
+    (shape.kvHeads * shape.headDimension, shape.kvHeads * shape.valueDimension)
   }
 
   /// Stores keys and values on a device, plans and runs.
@@ -71,18 +77,10 @@ struct AttentionScenario: CustomStringConvertible {
       pageCount: material.pageCount, pageSize: pageSize, kvHeads: shape.kvHeads,
       headDimension: shape.headDimension, valueDimension: shape.valueDimension,
       elementType: elementType)
-    let (keyColumns, valueColumns) = (
-      shape.kvHeads * shape.headDimension, shape.kvHeads * shape.valueDimension
-    )
-    // Slots that nobody owns hold NaN: reading one shows.
-    let slots = material.pageCount * pageSize
-    try cache.append(
-      keys: Matrix(poisoned: slots, keyColumns).view,
-      values: Matrix(poisoned: slots, valueColumns).view, slots: Array(0..<slots), on: device)
+    try poison(cache, on: device)
     for (r, length) in material.lengths.enumerated() {
       try cache.append(
-        keys: Matrix(length.kv, keyColumns) { material.keys[r][$0 * keyColumns + $1] }.view,
-        values: Matrix(length.kv, valueColumns) { material.values[r][$0 * valueColumns + $1] }.view,
+        keys: material.keys[r].view, values: material.values[r].view,
         slots: (0..<length.kv).map {
           material.pages[r][$0 / pageSize] * pageSize + $0 % pageSize
         }, on: device)
@@ -95,6 +93,17 @@ struct AttentionScenario: CustomStringConvertible {
     try plan.run(
       queries: material.queries.view, cache: cache, output: output.view, lse: .natural(lse.view))
     return (output, lse)
+  }
+
+  /// Fills all slots with NaN: reading one that no request owns shows.
+  private func poison(_ cache: PagedKVCache, on device: CPUDevice) throws {
+    let keys = Matrix(poisoned: pageSize, columns.key)
+    let values = Matrix(poisoned: pageSize, columns.value)
+    for page in 0..<cache.pageCount {
+      try cache.append(
+        keys: keys.view, values: values.view,
+        slots: Array(page * pageSize..<(page + 1) * pageSize), on: device)
+    }
   }
 
   /// What the reference says of every `sample`-th row (token · heads + head): its output, then its
@@ -129,7 +138,9 @@ struct AttentionScenario: CustomStringConvertible {
   private func request(_ r: Int, _ material: Material) -> DenseAttention.Request {
     let shape = shape
     let first = material.batch.queries[r].lowerBound
-    let (keys, values) = (material.keys[r], material.values[r])
+    // Split into heads once; the reference asks for each of them many times.
+    let keys = heads(of: material.keys[r], shape.headDimension)
+    let values = heads(of: material.values[r], shape.valueDimension)
     return DenseAttention.Request(
       number: r, queryLength: material.lengths[r].query, kvLength: material.lengths[r].kv,
       query: { i, head in
@@ -137,14 +148,17 @@ struct AttentionScenario: CustomStringConvertible {
           material.queries.view.row(first + i)[head * shape.headDimension + $0]
         }
       },
-      key: { position, head in
-        let start = (position * shape.kvHeads + head) * shape.headDimension
-        return Array(keys[start..<start + shape.headDimension])
-      },
-      value: { position, head in
-        let start = (position * shape.kvHeads + head) * shape.valueDimension
-        return Array(values[start..<start + shape.valueDimension])
-      })
+      key: { position, head in keys[position * shape.kvHeads + head] },
+      value: { position, head in values[position * shape.kvHeads + head] })
+  }
+
+  /// The rows of `[position][head]`.
+  private func heads(of matrix: Matrix, _ size: Int) -> [[Float]] {
+    (0..<matrix.view.rows * shape.kvHeads).map { i in
+      let (position, head) = i.quotientAndRemainder(dividingBy: shape.kvHeads)
+      return Array(
+        UnsafeBufferPointer(start: matrix.view.row(position) + head * size, count: size))
+    }
   }
 }
 

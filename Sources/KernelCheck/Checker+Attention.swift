@@ -6,6 +6,7 @@ import Tensors
 extension Checker {
   /// Every stored form, with keys in panels (pages of 16) and token after token (pages of 3).
   func checkAttention() throws {
+    var turn = 0
     for type in [ElementType.float32, .float16, .bfloat16] {
       for pageSize in [16, 3] {
         for group in [1, 3, 8] {
@@ -19,14 +20,17 @@ extension Checker {
           for dimension in [40, 64, 80, 128] {
             let shape = AttentionShape(
               queryHeads: heads, kvHeads: heads / group, headDimension: dimension)
-            for variant in variants {
+            // Two variants decode and two prefill; the next shape has them in other roles.
+            for i in variants.indices {
               let scenario = AttentionScenario(
-                shape: shape, variant: variant, pageSize: pageSize, elementType: type)
-              // Decode, an empty request among them; prefill, one with more queries than keys.
-              try check(scenario, [(1, 37), (1, 0), (1, 1)])
-              try check(scenario, [(7, 19), (3, 2)])
+                shape: shape, variant: variants[(i + turn) % variants.count], pageSize: pageSize,
+                elementType: type)
+              // An empty request among those that decode; one with more queries than keys.
+              try check(scenario, i < 2 ? [(1, 37), (1, 0), (1, 1)] : [(7, 19), (3, 2)])
             }
+            turn += 1
           }
+          turn += 1
           // Several score tiles of 256 keys, cut into pieces whose partial states are merged.
           let shape = AttentionShape(queryHeads: heads, kvHeads: heads / group, headDimension: 64)
           let scenario = AttentionScenario(
