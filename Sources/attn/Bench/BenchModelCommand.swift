@@ -28,7 +28,6 @@ struct BenchModelCommand: ParsableCommand {
     var model: String
     var instructionSet: String
     var threads: Int
-    var mode: String
     var test: String
     var tokensPerSecond: Double
     var fastest: Double
@@ -57,8 +56,7 @@ struct BenchModelCommand: ParsableCommand {
         rows.append(
           Row(
             model: bundle.path.split(separator: "/").last.map(String.init) ?? bundle.path,
-            instructionSet: device.instructionSet.rawValue, threads: device.pool.count,
-            mode: model.mode, test: test,
+            instructionSet: device.instructionSet.rawValue, threads: device.pool.count, test: test,
             tokensPerSecond: median(rates), fastest: rates.max() ?? 0, slowest: rates.min() ?? 0))
       }
       for length in promptLengths {
@@ -73,7 +71,7 @@ struct BenchModelCommand: ParsableCommand {
         rows,
         columns: [
           ("model", { $0.model }), ("isa", { $0.instructionSet }),
-          ("threads", { String($0.threads) }), ("mode", { $0.mode }), ("test", { $0.test }),
+          ("threads", { String($0.threads) }), ("test", { $0.test }),
           ("tok/s", { $0.tokensPerSecond.rounded1 }),
           ("min – max", { "\($0.slowest.rounded1) – \($0.fastest.rounded1)" }),
         ])

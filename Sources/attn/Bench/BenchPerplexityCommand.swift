@@ -19,7 +19,6 @@ struct BenchPerplexityCommand: ParsableCommand {
 
   struct Row: Encodable {
     var model: String
-    var mode: String
     var kvType: String
     var tokens: Int
     var negativeLogLikelihood: Double
@@ -44,11 +43,11 @@ struct BenchPerplexityCommand: ParsableCommand {
         [
           Row(
             model: bundle.path.split(separator: "/").last.map(String.init) ?? bundle.path,
-            mode: model.mode, kvType: model.kvType.rawValue, tokens: ids.count,
+            kvType: model.kvType.rawValue, tokens: ids.count,
             negativeLogLikelihood: mean, perplexity: exp(mean))
         ],
         columns: [
-          ("model", { $0.model }), ("mode", { $0.mode }), ("kv", { $0.kvType }),
+          ("model", { $0.model }), ("kv", { $0.kvType }),
           ("tokens", { String($0.tokens) }),
           ("nll", { String(format: "%.6f", $0.negativeLogLikelihood) }),
           ("perplexity", { String(format: "%.4f", $0.perplexity) }),

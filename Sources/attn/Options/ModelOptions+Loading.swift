@@ -25,7 +25,4 @@ extension ModelOptions {
     options.context = context
     return options
   }
-
-  /// How activations are multiplied, as tables name it.
-  var mode: String { fast ? "fast" : "exact" }
 }

@@ -23,12 +23,6 @@ struct ModelOptions: ParsableArguments {
   @Option(help: "The cache's element type: f32, f16 or bf16.")
   var kvType = KVType.f16
 
-  @Flag(
-    help: ArgumentHelp(
-      "Quantise activations to 8 bits: faster, and close to the exact result.",
-      discussion: "Without it activations stay 32-bit floats."))
-  var fast = false
-
   enum KVType: String, CaseIterable, ExpressibleByArgument {
     case f32
     case f16
