@@ -29,17 +29,26 @@ extern const swa_linear_kernels swa_linear_kernels_portable;
 #if defined(__x86_64__)
 extern const swa_attention_kernels swa_attention_kernels_avx2, swa_attention_kernels_avx512,
     swa_attention_kernels_avx512bf16;
-extern const swa_linear_kernels swa_linear_kernels_avx2, swa_linear_kernels_avx512,
-    swa_linear_kernels_avx512bf16;
-#define SWA_TABLES(kind) \
-  {&kind##_portable, &kind##_avx2, &kind##_avx512, &kind##_avx512bf16}
-#else
-#define SWA_TABLES(kind) {&kind##_portable}
+extern const swa_linear_kernels swa_linear_kernels_avx2, swa_linear_kernels_avx512;
 #endif
 
-static const swa_attention_kernels *const attention[SWA_ISA_COUNT] =
-    SWA_TABLES(swa_attention_kernels);
-static const swa_linear_kernels *const linear[SWA_ISA_COUNT] = SWA_TABLES(swa_linear_kernels);
+static const swa_attention_kernels *const attention[SWA_ISA_COUNT] = {
+    &swa_attention_kernels_portable,
+#if defined(__x86_64__)
+    &swa_attention_kernels_avx2,
+    &swa_attention_kernels_avx512,
+    &swa_attention_kernels_avx512bf16,
+#endif
+};
+// Linear layers compute in 32-bit floats, for which BF16 and VNNI add nothing to AVX-512.
+static const swa_linear_kernels *const linear[SWA_ISA_COUNT] = {
+    &swa_linear_kernels_portable,
+#if defined(__x86_64__)
+    &swa_linear_kernels_avx2,
+    &swa_linear_kernels_avx512,
+    &swa_linear_kernels_avx512,
+#endif
+};
 
 const swa_attention_kernels *swa_attention_kernels_for(swa_isa isa) {
   return swa_isa_available(isa) ? attention[isa] : 0;
