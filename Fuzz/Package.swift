@@ -3,7 +3,8 @@
 // sanitizer, which nobody else needs.
 import PackageDescription
 
-/// A fuzz target: `Sources/Fuzz<name>/main.swift`, seeds in `Corpus/<name>`.
+/// A fuzz target: `Sources/Fuzz<name>/main.swift`, seeds in
+/// `Corpus/<name>`, words of the format in `<name>.dict`.
 func fuzzTarget(_ name: String, _ product: String) -> Target {
   .executableTarget(
     name: "Fuzz\(name)",
@@ -18,7 +19,6 @@ let package = Package(
     .target(name: "CLibFuzzer"),
     fuzzTarget("GGUF", "Checkpoints"),
     fuzzTarget("Safetensors", "Checkpoints"),
-    // A third parser goes here: fuzzTarget("TokenizerJSON", "Tokenizers"), its main.swift like the
-    // others', seeds in Corpus/TokenizerJSON, words of its format in TokenizerJSON.dict.
+    fuzzTarget("TokenizerJSON", "Tokenizers"),
   ]
 )

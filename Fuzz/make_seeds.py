@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Writes the seeds of the fuzz targets with writers that are not ours.
 
-  pip install gguf safetensors numpy
+  pip install gguf safetensors numpy tokenizers
   Fuzz/make_seeds.py
 """
 
@@ -11,6 +11,8 @@ import pathlib
 import gguf
 import numpy as np
 import safetensors.numpy
+import tokenizers
+from tokenizers import decoders, models, normalizers, pre_tokenizers, processors
 
 CORPUS = pathlib.Path(__file__).parent / "Corpus"
 QUANTIZED = ["Q4_0", "Q4_1", "Q5_0", "Q5_1", "Q8_0", "Q2_K", "Q3_K", "Q4_K", "Q5_K", "Q6_K"]
@@ -79,8 +81,48 @@ def safetensors_seeds():
         (folder / f"{name}.json").write_bytes(len(text).to_bytes(8, "little") + text)
 
 
+def tokenizer_seeds():
+    folder = CORPUS / "TokenizerJSON"
+    special = [tokenizers.AddedToken("<s>", special=True), tokenizers.AddedToken("<|im_end|>")]
+    letters = "H e l o , w r d ! c a f 1 2 3 \u0120 \u010a \u00c3 \u00a9".split()
+    vocabulary = {piece: i for i, piece in enumerate(letters + ["he", "ll", "llo", "aa"])}
+
+    byte_level = tokenizers.Tokenizer(
+        models.BPE(vocabulary, [("l", "l"), ("ll", "o"), ("a", "a")], ignore_merges=True))
+    byte_level.pre_tokenizer = pre_tokenizers.Sequence(
+        [pre_tokenizers.Digits(individual_digits=True), pre_tokenizers.ByteLevel(False)])
+    byte_level.decoder = decoders.ByteLevel()
+
+    spaced = {p: i for i, p in enumerate(["<unk>", "\u2581", "a", "b", "aa", "<0x0A>", "<0xC3>"])}
+    bytes_back = tokenizers.Tokenizer(
+        models.BPE(spaced, [("a", "a")], unk_token="<unk>", byte_fallback=True, fuse_unk=True))
+    bytes_back.normalizer = normalizers.Sequence(
+        [normalizers.Prepend("\u2581"), normalizers.Replace(" ", "\u2581")])
+    bytes_back.decoder = decoders.Sequence(
+        [decoders.Replace("\u2581", " "), decoders.ByteFallback(), decoders.Fuse()])
+
+    unigram = tokenizers.Tokenizer(
+        models.Unigram([("<unk>", 0.0), ("\u2581", -1.0), ("a", -2.0), ("aa", -2.5)], 0, False))
+    unigram.pre_tokenizer = pre_tokenizers.Metaspace()
+    unigram.decoder = decoders.Metaspace()
+
+    pieces = {p: i for i, p in enumerate(["[UNK]", "[CLS]", "[SEP]", "hello", "##lo", "a", "##a"])}
+    word_piece = tokenizers.Tokenizer(models.WordPiece(pieces, unk_token="[UNK]"))
+    word_piece.normalizer = normalizers.BertNormalizer()
+    word_piece.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
+    word_piece.post_processor = processors.TemplateProcessing(
+        "[CLS] $A [SEP]", special_tokens=[("[CLS]", 1), ("[SEP]", 2)])
+
+    for name, tokenizer in {
+        "byte_level": byte_level, "byte_fallback": bytes_back, "unigram": unigram,
+        "word_piece": word_piece,
+    }.items():
+        tokenizer.add_tokens(special)
+        (folder / f"{name}.json").write_text(tokenizer.to_str(), encoding="utf-8")
+
+
 def main():
-    for name in ["GGUF", "Safetensors"]:
+    for name in ["GGUF", "Safetensors", "TokenizerJSON"]:
         (CORPUS / name).mkdir(parents=True, exist_ok=True)
     gguf_seed("metadata", metadata)
     gguf_seed("plain", plain)
@@ -88,6 +130,7 @@ def main():
     gguf_seed("blocks256", quantized(QUANTIZED[5:]))
     gguf_seed("aligned", plain, alignment=64)
     safetensors_seeds()
+    tokenizer_seeds()
 
 
 main()
