@@ -1,7 +1,10 @@
 extension TemplateEvaluator {
   /// Python's idea of white space.
   static func isSpace(_ scalar: Unicode.Scalar) -> Bool {
-    scalar.properties.isWhitespace || (0x1c...0x1f).contains(scalar.value)
+    scalar.isASCII
+      ? scalar.value == 0x20 || (0x09...0x0d).contains(scalar.value)
+        || (0x1c...0x1f).contains(scalar.value)
+      : scalar.properties.isWhitespace
   }
 
   static func upper(_ text: TemplateText) -> TemplateText {

@@ -145,7 +145,7 @@ struct TemplateLexer {
   }
 
   private static func isSpace(_ scalar: Unicode.Scalar) -> Bool {
-    scalar.properties.isWhitespace || (0x1c...0x1f).contains(scalar.value)
+    TemplateEvaluator.isSpace(scalar)
   }
 
   private mutating func comment(
@@ -227,7 +227,11 @@ struct TemplateLexer {
 
   private func isNamePart(_ scalar: Unicode.Scalar?) -> Bool {
     guard let scalar else { return false }
-    return scalar == "_" || scalar.properties.isAlphabetic || ("0"..."9").contains(scalar)
+    if scalar.isASCII {
+      return scalar == "_" || ("a"..."z").contains(scalar) || ("A"..."Z").contains(scalar)
+        || ("0"..."9").contains(scalar)
+    }
+    return scalar.properties.isAlphabetic
   }
 
   /// Tokens up to the closing sign, which ends outside brackets only.

@@ -56,7 +56,7 @@ extension Tokenizer {
     var text = TextRules()
     text.spacePrefix = facts.addSpacePrefix ?? true ? .afterTokens : .never
     text.escapesSpaces = true
-    if vocabulary.spacesOnlyBeginPieces { text.splitters = [.beforeEscapedSpaces] }
+    text.splitters = [.beforeEscapedSpaces(notAfter: vocabulary.charactersBeforeSpaces)]
     self.init(
       Storage(
         vocabulary: vocabulary, added: AddedTokens(vocabulary), text: text,

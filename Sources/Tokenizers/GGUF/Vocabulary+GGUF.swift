@@ -85,25 +85,22 @@ extension Vocabulary {
     return result
   }
 
-  /// Whether U+2581 never follows another character in a text token.
+  /// The characters that U+2581 follows inside some text token.
   ///
-  /// Then no merge crosses the end of a word, and words can be merged one by one.
-  var spacesOnlyBeginPieces: Bool {
+  /// After any other character no merge crosses the beginning of a word, so words can be merged one
+  /// by one.
+  var charactersBeforeSpaces: CharacterSet {
+    var values: Set<UInt32> = []
     for (index, kind) in kinds.enumerated() where kind == .normal || kind == .userDefined {
       let piece = pieces[TokenID(truncatingIfNeeded: index)]
-      var sawOther = false
-      var i = piece.startIndex
-      while i < piece.endIndex {
-        if piece[i] == 0xe2, piece[i...].starts(with: [0xe2, 0x96, 0x81]) {
-          if sawOther { return false }
-          i += 3
-        } else {
-          sawOther = true
-          i += 1
-        }
+      guard piece.dropFirst().contains(0xe2) else { continue }
+      var last: UInt32 = 0x2581
+      for scalar in String(decoding: piece, as: UTF8.self).unicodeScalars {
+        if scalar.value == 0x2581, last != 0x2581 { values.insert(last) }
+        last = scalar.value
       }
     }
-    return true
+    return CharacterSet(ranges: values.sorted().map { $0...$0 })
   }
 }
 

@@ -21,8 +21,8 @@ enum Splitter: Sendable, Equatable {
   case spacedRuns(CharacterSet)
   /// One optional U+0020, then a run of a set.
   case blankRuns(CharacterSet)
-  /// Before U+2581, where the character before is another one.
-  case beforeEscapedSpaces
+  /// Before U+2581, unless it follows itself or one of a set.
+  case beforeEscapedSpaces(notAfter: CharacterSet)
   /// Before every occurrence of a character.
   case beforeEach(UInt32)
   /// After every occurrence of a character.
@@ -79,10 +79,16 @@ enum Splitter: Sendable, Equatable {
       let start = text.values[i] == 0x20 ? i + 1 : i
       let stop = text.run(start, end, set)
       return stop > start ? stop : i
-    case .beforeEscapedSpaces:
-      var j = i
-      while j < end, text.values[j] == 0x2581 { j += 1 }
-      while j < end, text.values[j] != 0x2581 { j += 1 }
+    case .beforeEscapedSpaces(let glue):
+      var j = i + 1
+      while j < end {
+        if text.values[j] == 0x2581, text.values[j - 1] != 0x2581,
+          !glue.contains(text.values[j - 1], [])
+        {
+          break
+        }
+        j += 1
+      }
       return j
     case .beforeEach(let value):
       var j = i + 1

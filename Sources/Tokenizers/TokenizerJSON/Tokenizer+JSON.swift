@@ -55,10 +55,11 @@ extension Tokenizer {
   ) throws(LoadError) -> [(String, Int)] {
     let vocabulary = try json.member("vocab")
     if kind == .unigram {
+      guard let items = vocabulary.value.array else { throw vocabulary.expected("an array") }
       var result: [(String, Int)] = []
-      for (id, item) in try vocabulary.items().enumerated() {
-        guard let pair = item.value.array, pair.count == 2, let spelling = pair[0].string else {
-          throw item.expected("a spelling and a score")
+      for (id, item) in items.enumerated() {
+        guard let pair = item.array, pair.count == 2, let spelling = pair[0].string else {
+          throw .expected("a spelling and a score", at: "\(vocabulary.path)[\(id)]")
         }
         result.append((spelling, id))
       }
@@ -85,8 +86,10 @@ extension Tokenizer {
       return .bytePair(try bytePair(json, special, &vocabulary, pipeline, &text))
     case .unigram:
       var scores: [Float] = []
-      for item in try json.member("vocab").items() {
-        guard let score = item.value.array?.last?.double else { throw item.expected("a score") }
+      for (id, item) in (try json.member("vocab").value.array ?? []).enumerated() {
+        guard let score = item.array?.last?.double else {
+          throw .expected("a score", at: "model.vocab[\(id)]")
+        }
         scores.append(Float(score))
       }
       scores += [Float](repeating: 0, count: max(0, vocabulary.count - scores.count))
@@ -118,10 +121,11 @@ extension Tokenizer {
     if let dropout = json.optional("dropout"), dropout.value.double != 0 {
       throw dropout.unsupported("dropout")
     }
-    let merges = try json.member("merges").items()
+    let list = try json.member("merges")
+    guard let merges = list.value.array else { throw list.expected("an array") }
     var pairs = PairTable(reserving: merges.count)
     for (index, merge) in merges.enumerated() {
-      let (left, right) = try sides(merge.value, index)
+      let (left, right) = try sides(merge, index)
       try pairs.insert(index: index, left: left, right: right, vocabulary)
     }
     let bytes: [TokenID]
@@ -132,8 +136,8 @@ extension Tokenizer {
       bytes = try byteTokens(json, &vocabulary)
       vocabulary.decodeEscapedSpaces()
       // Where no merge crosses a word's end, words can be merged one by one.
-      if text.splitters.allSatisfy({ $0 == .afterEach(0x20) }), vocabulary.spacesOnlyBeginPieces {
-        text.splitters.append(.beforeEscapedSpaces)
+      if text.splitters.allSatisfy({ $0 == .afterEach(0x20) }) {
+        text.splitters.append(.beforeEscapedSpaces(notAfter: vocabulary.charactersBeforeSpaces))
       }
     }
     var model = BytePairModel(
