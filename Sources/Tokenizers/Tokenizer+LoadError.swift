@@ -52,7 +52,8 @@ extension Tokenizer {
       case .badScore(let id): "the score of token \(id) is not a finite number"
       case .malformedCharacterMap(let why): "precompiled character map: \(why)"
       case .json(let error): error.description
-      case .expected(let what, let path): "\(path): expected \(what)"
+      case .expected(let what, let path):
+        "\(path.isEmpty ? "the document" : path): expected \(what)"
       case .unsupported(let what, let path): "\(path): \(what) is not supported"
       }
     }
