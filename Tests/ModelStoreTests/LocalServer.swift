@@ -103,6 +103,7 @@ final class LocalServer: Sendable {
       head += "Content-Range: bytes \(start)-\(body.count - 1)/\(body.count)\r\n"
       body = body.dropFirst(start)
     }
+    head += "Content-Type: text/html\r\n"
     head += "Content-Length: \(body.count)\r\nConnection: close\r\n\r\n"
     send(connection, head.utf8)
     if let limit = resource.breaksAfter {

