@@ -59,6 +59,7 @@ extension Launch {
       let coverage = coverage(work, keys)
       if coverage == .empty { continue }
       gatherPages(work, keys, scratch)
+      lookAhead(work, keys, scratch)
       score(work, keys, scratch)
       applyVariant(coverage == .full ? unmasked : program, work, keys, scratch)
       onlineSoftmax(work, keys, scratch)
@@ -139,8 +140,33 @@ extension Launch {
       token = end
     }
     if !geometry.hasPanels { packKeys(keyTile, scratch) }
-    // Behind the last panel comes the first page of values.
-    scratch.panels[keyTile.panels] = scratch.valueRows[0]
+  }
+
+  /// Notes what to fetch while this tile is worked on.
+  ///
+  /// Its values while its keys are read, the keys of the tile after it (or of the next head) while
+  /// its values are. Only panels are fetched ahead; elsewhere the lists name memory that is in the
+  /// cache anyway.
+  private func lookAhead(_ work: HeadItem, _ keyTile: KeyTile, _ scratch: Scratch) {
+    let tokens = Int(SWA_PANEL_TOKENS)
+    let blocks = AttentionWorkspace.tileKeys / tokens
+    let idle = UnsafeRawPointer(scratch.queries)
+    scratch.valueBlocks.update(repeating: idle, count: blocks)
+    scratch.keyBlocks.update(repeating: idle, count: blocks)
+    guard geometry.hasPanels else { return }
+    for i in 0..<keyTile.panels { scratch.valueBlocks[i] = scratch.valueRows[i * tokens] }
+
+    var (first, head) = (keyTile.first + keyTile.count, work.head)
+    if first >= Int(work.item.kvEnd) { (first, head) = (Int(work.item.kvFirst), work.head + 1) }
+    guard head < kvHeads else { return }
+    let pages = pageIndices + Int(pageOffsets[Int(work.tile.request)])
+    let end = min(first + AttentionWorkspace.tileKeys, Int(work.item.kvEnd))
+    for (i, token) in stride(from: first, to: end, by: tokens).enumerated() {
+      let (index, place) = token.quotientAndRemainder(dividingBy: geometry.pageSize)
+      scratch.keyBlocks[i] =
+        keys + geometry.keyOffset(page: Int(pages[index]), head: head)
+        + place / tokens * geometry.panelBytes
+    }
   }
 
   /// Transposes keys that lie token after token into panels of floats.
@@ -160,13 +186,16 @@ extension Launch {
     let kernel:
       @convention(c) (
         UnsafePointer<Float>?, Int, Int, UnsafeRawPointer?, UnsafeMutablePointer<Float>?, Int,
-        UnsafeRawPointer?
+        UnsafePointer<UnsafeRawPointer?>?, Int
       ) -> Void = geometry.hasPanels ? stored.scores : kernels.f32.scores
+    // Each panel fetches its share of a group of blocks of values.
+    let group = Int(SWA_AHEAD)
+    let share = (Int(SWA_PANEL_TOKENS) * geometry.valueRowBytes / group + 63) / 64 * 64
     for panel in 0..<keyTile.panels {
       kernel(
         scratch.queries, work.rows, headDimension, scratch.panels[panel],
         scratch.scores + panel * Int(SWA_PANEL_TOKENS), AttentionWorkspace.scorePitch,
-        scratch.panels[panel + 1])
+        scratch.valueBlocks + panel / group * group, panel % group * share)
     }
   }
 
@@ -224,7 +253,8 @@ extension Launch {
     if work.rows < Self.packedRows {
       stored.values(
         scratch.scores, AttentionWorkspace.scorePitch, work.rows, scratch.valueRows,
-        keyTile.count, valueDimension, scratch.rescale, scratch.output, scratch.outputPitch)
+        keyTile.count, valueDimension, scratch.rescale, scratch.output, scratch.outputPitch,
+        scratch.keyBlocks)
     } else {
       stored.pack_values(
         scratch.valueRows, keyTile.count, valueDimension, scratch.packedValues)

@@ -37,6 +37,8 @@ public final class PagedKVCache: @unchecked Sendable {
     case elementType(ElementType)
     /// The cache would not fit the address space.
     case tooLarge
+    /// The system has not that much memory.
+    case memory(bytes: Int)
     /// A matrix has the wrong shape.
     case shape(String, expected: [Int], found: [Int])
     /// A slot outside the pool.
@@ -84,8 +86,11 @@ public final class PagedKVCache: @unchecked Sendable {
       let valueBytes = geometry.poolBytes(geometry.valueHeadBytes, pages: pageCount)
     else { throw .tooLarge }
     self.geometry = geometry
-    keys = AlignedBuffer(byteCount: keyBytes)
-    values = AlignedBuffer(byteCount: valueBytes)
+    guard let keys = AlignedBuffer(trying: keyBytes),
+      let values = AlignedBuffer(trying: valueBytes)
+    else { throw .memory(bytes: keyBytes + valueBytes) }
+    self.keys = keys
+    self.values = values
   }
 
   /// The bytes of the whole cache.
@@ -169,6 +174,7 @@ extension PagedKVCache.Failure: CustomStringConvertible {
     case .size(let name, let size): "KV cache: \(name) is \(size), expected 1 ... \(Int32.max)"
     case .elementType(let type): "KV cache: no storage as \(type.rawValue); use F32, F16 or BF16"
     case .tooLarge: "KV cache: its size exceeds the address space"
+    case .memory(let bytes): "KV cache: the system refused \(bytes) bytes"
     case .shape(let what, let expected, let found):
       "KV cache: \(what) must be \(expected.map(String.init).joined(separator: " x ")), found "
         + found.map(String.init).joined(separator: " x ")

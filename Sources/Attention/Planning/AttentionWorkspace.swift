@@ -57,12 +57,15 @@ struct Scratch {
   let maximum: UnsafeMutablePointer<Float>
   let sum: UnsafeMutablePointer<Float>
   let rescale: UnsafeMutablePointer<Float>
-  /// The addresses of the tile's key panels, and one more to fetch ahead.
+  /// The addresses of the tile's key panels.
   let panels: UnsafeMutablePointer<UnsafeRawPointer?>
   /// The addresses of the tile's keys, where keys lie token after token.
   let keyRows: UnsafeMutablePointer<UnsafeRawPointer?>
   /// The addresses of the tile's values.
   let valueRows: UnsafeMutablePointer<UnsafeRawPointer?>
+  /// Blocks of 16 values, and of 16 keys of the next tile, to fetch ahead.
+  let valueBlocks: UnsafeMutablePointer<UnsafeRawPointer?>
+  let keyBlocks: UnsafeMutablePointer<UnsafeRawPointer?>
   /// Keys transposed on the fly.
   let packedKeys: UnsafeMutablePointer<Float>
   /// Values converted for tiles of many rows.
@@ -103,8 +106,10 @@ struct Scratch {
     maximum = layout.take(Float.self, rows, of: base)
     sum = layout.take(Float.self, rows, of: base)
     rescale = layout.take(Float.self, rows, of: base)
-    panels = layout.take(
-      UnsafeRawPointer?.self, keys / Int(SWA_PANEL_TOKENS) + 1, of: base)
+    let blocks = keys / Int(SWA_PANEL_TOKENS)
+    panels = layout.take(UnsafeRawPointer?.self, blocks, of: base)
+    valueBlocks = layout.take(UnsafeRawPointer?.self, blocks, of: base)
+    keyBlocks = layout.take(UnsafeRawPointer?.self, blocks, of: base)
     keyRows = layout.take(UnsafeRawPointer?.self, keys, of: base)
     valueRows = layout.take(UnsafeRawPointer?.self, keys, of: base)
     packedKeys = layout.take(Float.self, keys * padded, of: base)

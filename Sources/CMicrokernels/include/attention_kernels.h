@@ -14,18 +14,26 @@
 /// Tokens of a key panel.
 #define SWA_PANEL_TOKENS 16
 
+/// Blocks fetched side by side.
+#define SWA_AHEAD 8
+
 /// The kernels that touch stored keys and values, for one element type.
+///
+/// *Fetching ahead.* Memory gives its best to several streams of ascending addresses, and pages
+/// are scattered. So each call fetches its share of a later group of SWA_AHEAD blocks, a line of
+/// each in turn: as many bytes in all as it reads itself, from `offset` on in every block. The
+/// blocks need not be readable.
 ///
 /// Loads of values are whole vectors: storage must be readable for 64 elements past its end.
 typedef struct swa_kv_kernels {
   /// s[r·ld + t] = q[r] · k[t] for the panel's 16 tokens; `queries` comes from `pack_queries`.
-  /// `next` is fetched towards the cache meanwhile, as many bytes as the panel has.
   void (*scores)(const float *queries, size_t rows, size_t d, const void *panel, float *s,
-                 size_t ld, const void *next);
+                 size_t ld, const void *const *ahead, size_t offset);
   /// o[r] = alpha[r]·o[r] + Σ_t p[r·ld + t]·v[t] over `count` tokens, v[t] at `tokens[t]`;
-  /// o has `ldo` floats a row, at least d rounded up to 16.
+  /// o has `ldo` floats a row, at least d rounded up to 16. `ahead` has a block for every 16
+  /// tokens, rounded up to a whole group.
   void (*values)(const float *p, size_t ld, size_t rows, const void *const *tokens, size_t count,
-                 size_t d, const float *alpha, float *o, size_t ldo);
+                 size_t d, const float *alpha, float *o, size_t ldo, const void *const *ahead);
   /// Converts values for `values_packed`: `[⌈d/strip⌉][count][strip]`.
   void (*pack_values)(const void *const *tokens, size_t count, size_t d, float *packed);
   /// Transposes token-major keys of at most 16 tokens to an f32 panel; missing tokens are zero.
