@@ -399,6 +399,11 @@ class Guest:
         self.write(buffer, struct.pack("<QQ", *divmod(now, 1_000_000_000)))
         return 0
 
+    def sys_clock_getres(self, cpu, clock, buffer, *_):
+        if buffer:
+            self.write(buffer, struct.pack("<QQ", 0, 1))
+        return 0
+
     def sys_getrandom(self, cpu, buffer, count, *_):
         self.write(buffer, os.urandom(count))
         return count
@@ -425,7 +430,8 @@ class Guest:
         0: sys_read, 1: sys_write, 3: sys_close, 5: sys_fstat, 8: sys_lseek, 9: sys_mmap,
         12: sys_brk, 16: sys_ioctl, 20: sys_writev, 39: lambda *_: 1, 60: sys_exit,
         63: sys_uname, 89: sys_readlink, 158: sys_arch_prctl, 186: lambda *_: 1,
-        204: sys_sched_getaffinity, 218: lambda *_: 1, 228: sys_clock_gettime, 231: sys_exit,
+        204: sys_sched_getaffinity, 218: lambda *_: 1, 228: sys_clock_gettime,
+        229: sys_clock_getres, 231: sys_exit,
         234: sys_tgkill, 257: sys_openat, 262: sys_fstatat, 267: sys_readlinkat,
         302: sys_prlimit, 318: sys_getrandom,
     }
