@@ -1,3 +1,4 @@
+import Synchronization
 import Tensors
 
 /// Owned activations whose rows are followed by guard elements.
@@ -9,11 +10,26 @@ struct Matrix {
   init(_ rows: Int, _ columns: Int, padding: Int = 0, filled value: Float) {
     let stride = columns + padding
     buffer = AlignedBuffer(byteCount: rows * stride * 4 + 4)
+    Self.keep(buffer)
     // One float off the buffer's alignment.
     let base = buffer.elements(Float.self).baseAddress.unsafelyUnwrapped + 1
     view = MatrixView(base, rows: rows, columns: columns, stride: stride)
     for i in 0..<rows {
       for j in 0..<stride { view.row(i)[j] = j < columns ? value : Self.guardBits }
+    }
+  }
+
+  /// The latest buffers: Swift may release a matrix once its view is taken, before the view is used.
+  private static let kept = Mutex<(buffers: [AlignedBuffer], next: Int)>(([], 0))
+
+  private static func keep(_ buffer: AlignedBuffer) {
+    kept.withLock { kept in
+      if kept.buffers.count < 1_024 {
+        kept.buffers.append(buffer)
+      } else {
+        kept.buffers[kept.next % 1_024] = buffer
+        kept.next += 1
+      }
     }
   }
 

@@ -36,7 +36,7 @@ struct Reference: Decodable, CustomTestStringConvertible {
   }
 
   /// Largest error of the logits relative to the largest logit.
-  func error(_ logits: UnsafeBufferPointer<Float>, at place: KeyPath<Reference, Logits>) -> Double {
+  func error(_ logits: [Float], at place: KeyPath<Reference, Logits>) -> Double {
     let expected = self[keyPath: place]
     let scale = expected.top.map { abs($0[1]) }.max() ?? 1
     let worst = (expected.top + expected.probes).map { abs(Double(logits[Int($0[0])]) - $0[1]) }

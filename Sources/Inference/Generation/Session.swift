@@ -75,7 +75,10 @@ public final class Session {
     var first: ContinuousClock.Instant?
 
     while result.tokens.count < options.maxTokens {
-      guard let token = sampler.sample(logits, position: history.count) else {
+      let drawn = logits.withUnsafeBufferPointer {
+        sampler.sample($0, position: history.count)
+      }
+      guard let token = drawn else {
         throw Failure.noToken(position: history.count)
       }
       if first == nil {
@@ -110,7 +113,7 @@ public final class Session {
     return result
   }
 
-  private func extend(_ tokens: ArraySlice<TokenID>) throws -> UnsafeBufferPointer<Float> {
+  private func extend(_ tokens: ArraySlice<TokenID>) throws -> [Float] {
     let logits = try runner.extend(tokens)
     history += tokens
     return logits

@@ -19,7 +19,7 @@ public final class ModelRunner {
 
   private let pass: ForwardPass
   private let chunk: Int
-  private let logits: AlignedBuffer
+  private var logits: [Float]
 
   /// How a runner stores and cuts its work.
   public struct Options: Sendable, Hashable {
@@ -48,31 +48,27 @@ public final class ModelRunner {
         headDimension: configuration.headDimension, elementType: options.kvType)
     }
     chunk = max(1, min(options.chunk, context))
-    let bytes = configuration.vocabularySize * MemoryLayout<Float>.size
-    guard let logits = AlignedBuffer(trying: bytes) else {
-      throw ModelError.memory(bytes: bytes, purpose: "logits")
-    }
     self.model = model
     self.context = context
-    self.logits = logits
+    logits = [Float](repeating: 0, count: configuration.vocabularySize)
     pass = try ForwardPass(configuration, device: device, caches: caches, rows: chunk)
   }
 
   /// Forgets all tokens after the first `count`.
   public func truncate(to count: Int) { length = min(length, max(count, 0)) }
 
-  /// Runs `tokens` as the sequence's continuation and returns the logits that follow the last one,
-  /// valid until the next call.
+  /// Runs `tokens` as the sequence's continuation and returns the logits that follow the last one.
   ///
   /// Where the call throws, the sequence is as long as before it.
   ///
   /// - Parameters:
   ///   - tokens: At least one token; of none there are no logits.
-  ///   - each: Called with the logits after every token, in order; makes the run much slower.
+  ///   - each: Called with the logits after every token, in order, valid during the call; makes the
+  ///     run much slower.
   public func extend(
     _ tokens: some RandomAccessCollection<TokenID>,
     each: ((_ logits: UnsafeBufferPointer<Float>) -> Void)? = nil
-  ) throws -> UnsafeBufferPointer<Float> {
+  ) throws -> [Float] {
     let tokens = Array(tokens)
     try model.check(tokens)
     guard tokens.count <= context - length else {
@@ -83,45 +79,42 @@ public final class ModelRunner {
       for start in stride(from: 0, to: tokens.count, by: chunk) {
         let part = tokens[start..<min(start + chunk, tokens.count)]
         try step(part)
-        if let each { try allLogits(part.count, each) }
-        if part.endIndex == tokens.count {
-          model.logits(pass, rows: part.count - 1..<part.count, into: view(logits, rows: 1))
-        }
+        if let each { allLogits(part.count, each) }
+        if part.endIndex == tokens.count { lastLogits(part.count - 1) }
       }
     } catch {
       length = before
       throw error
     }
-    let count = tokens.isEmpty ? 0 : model.configuration.vocabularySize
-    return UnsafeBufferPointer(rebasing: logits.elements(Float.self)[..<count])
+    return tokens.isEmpty ? [] : logits
+  }
+
+  private func lastLogits(_ row: Int) {
+    logits.withUnsafeMutableBufferPointer { logits in
+      guard let base = logits.baseAddress else { return }
+      model.logits(
+        pass, rows: row..<row + 1, into: MatrixView(base, rows: 1, columns: logits.count))
+    }
   }
 
   /// Logits computed together when every row's are asked for: enough for the matrix product to
   /// reuse weights, few enough to fit.
   private static let logitRows = 32
 
-  private func allLogits(_ count: Int, _ each: (UnsafeBufferPointer<Float>) -> Void) throws {
+  private func allLogits(_ count: Int, _ each: (UnsafeBufferPointer<Float>) -> Void) {
     let width = model.configuration.vocabularySize
-    let bytes = min(count, Self.logitRows) * width * MemoryLayout<Float>.size
-    guard let buffer = AlignedBuffer(trying: bytes) else {
-      throw ModelError.memory(bytes: bytes, purpose: "logits")
-    }
-    for start in stride(from: 0, to: count, by: Self.logitRows) {
-      let rows = start..<min(start + Self.logitRows, count)
-      model.logits(pass, rows: rows, into: view(buffer, rows: rows.count))
-      for row in rows.indices.map({ $0 - start }) {
-        each(
-          UnsafeBufferPointer(
-            rebasing: buffer.elements(Float.self)[row * width..<(row + 1) * width]))
+    var buffer = [Float](repeating: 0, count: min(count, Self.logitRows) * width)
+    buffer.withUnsafeMutableBufferPointer { buffer in
+      guard let base = buffer.baseAddress else { return }
+      for start in stride(from: 0, to: count, by: Self.logitRows) {
+        let rows = start..<min(start + Self.logitRows, count)
+        let block = MatrixView(base, rows: rows.count, columns: width)
+        model.logits(pass, rows: rows, into: block)
+        for row in 0..<rows.count {
+          each(UnsafeBufferPointer(start: block.row(row), count: width))
+        }
       }
     }
-  }
-
-  /// The rows of logits in a buffer that was made for at least as many.
-  private func view(_ buffer: AlignedBuffer, rows: Int) -> MatrixView {
-    MatrixView(
-      buffer.elements(Float.self).baseAddress.unsafelyUnwrapped, rows: rows,
-      columns: model.configuration.vocabularySize)
   }
 
   private func step(_ tokens: ArraySlice<TokenID>) throws {
