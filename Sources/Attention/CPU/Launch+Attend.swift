@@ -145,7 +145,7 @@ extension Launch {
   /// Notes what to fetch while this tile is worked on.
   ///
   /// Its values while its keys are read, the keys of the tile after it (or of the next head) while
-  /// its values are. Only panels are fetched ahead; elsewhere the lists name memory that is in the
+  /// its values are; with many rows, both while its keys are read. Only panels are fetched ahead; elsewhere the lists name memory that is in the
   /// cache anyway.
   private func lookAhead(_ work: HeadItem, _ keyTile: KeyTile, _ scratch: Scratch) {
     let tokens = Int(SWA_PANEL_TOKENS)
@@ -186,16 +186,19 @@ extension Launch {
     let kernel:
       @convention(c) (
         UnsafePointer<Float>?, Int, Int, UnsafeRawPointer?, UnsafeMutablePointer<Float>?, Int,
-        UnsafePointer<UnsafeRawPointer?>?, Int
+        UnsafePointer<UnsafeRawPointer?>?, UnsafePointer<UnsafeRawPointer?>?, Int
       ) -> Void = geometry.hasPanels ? stored.scores : kernels.f32.scores
     // Each panel fetches its share of a group of blocks of values.
     let group = Int(SWA_AHEAD)
     let share = (Int(SWA_PANEL_TOKENS) * geometry.valueRowBytes / group + 63) / 64 * 64
+    let many = work.rows >= Self.packedRows
     for panel in 0..<keyTile.panels {
+      let keyBlocks = scratch.keyBlocks + panel / group * group
       kernel(
         scratch.queries, work.rows, headDimension, scratch.panels[panel],
         scratch.scores + panel * Int(SWA_PANEL_TOKENS), AttentionWorkspace.scorePitch,
-        scratch.valueBlocks + panel / group * group, panel % group * share)
+        scratch.valueBlocks + panel / group * group, many ? keyBlocks : nil,
+        panel % group * share)
     }
   }
 

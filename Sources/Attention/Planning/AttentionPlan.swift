@@ -71,7 +71,7 @@ public final class AttentionPlan {
   }
 
   /// The most packed rows of a query tile.
-  static let largestTile = 64
+  static let largestTile = 128
 
   /// Makes a plan without a batch.
   ///

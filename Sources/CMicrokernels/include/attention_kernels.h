@@ -27,9 +27,9 @@
 /// Loads of values are whole vectors: storage must be readable for 64 elements past its end.
 typedef struct swa_kv_kernels {
   /// s[r·ld + t] = q[r] · k[t] for the panel's 16 tokens; `queries` comes from `pack_queries`.
-  /// Fetches ahead only where rows are few: with many, multiplying takes longer than reading.
+  /// The first rows fetch `ahead`; where there are many, the next ones fetch `then` (may be NULL).
   void (*scores)(const float *queries, size_t rows, size_t d, const void *panel, float *s,
-                 size_t ld, const void *const *ahead, size_t offset);
+                 size_t ld, const void *const *ahead, const void *const *then, size_t offset);
   /// o[r] = alpha[r]·o[r] + Σ_t p[r·ld + t]·v[t] over `count` tokens, v[t] at `tokens[t]`;
   /// o has `ldo` floats a row, at least d rounded up to 16. `ahead` has a block for every 16
   /// tokens, rounded up to a whole group.
