@@ -21,12 +21,21 @@ struct BenchKernelCommand: ParsableCommand {
   @Option(help: "Measurements of each row.")
   var rounds = 7
 
+  @Option(help: "Mean tokens of a request (default: 2048 for decode, 1024 for prefill).")
+  var length: Int?
+
+  @Option(help: "Requests (default: 16 for decode, 4 for prefill).")
+  var batch: Int?
+
   @Option(help: "Only rows whose name contains this, for example decode.")
   var filter: String?
 
   func run() throws {
     try reportingErrors {
-      guard rounds > 0 else { throw ValidationError("--rounds takes a number of at least 1") }
+      guard rounds > 0, (1...1 << 20).contains(length ?? 1), (1...1 << 12).contains(batch ?? 1)
+      else {
+        throw ValidationError("--rounds, --length and --batch take numbers of at least 1")
+      }
       let device = try CPUDevice(threads: threads)
       let probes = KernelBenchmark.Probes(
         readBandwidth: { device.readBandwidth(repetitions: 2) },
@@ -34,6 +43,8 @@ struct BenchKernelCommand: ParsableCommand {
       var rows: [KernelBenchmark.Result] = []
       for var benchmark in KernelBenchmark.all where filter.map(benchmark.name.contains) ?? true {
         benchmark.rounds = rounds
+        if let length { benchmark.meanLength = length }
+        if let batch { benchmark.batch = batch }
         rows.append(try benchmark.run(on: device, probes: probes))
       }
       try table.print(
