@@ -38,8 +38,8 @@ struct BenchKernelCommand: ParsableCommand {
       }
       let device = try CPUDevice(threads: threads)
       let probes = KernelBenchmark.Probes(
-        readBandwidth: { device.readBandwidth(repetitions: 2) },
-        multiplyAddPeak: { device.fmaPeak(repetitions: 2) })
+        readBandwidth: { device.readBandwidth(repetitions: 4) },
+        multiplyAddPeak: { device.fmaPeak(repetitions: 5) })
       var rows: [KernelBenchmark.Result] = []
       for var benchmark in KernelBenchmark.all where filter.map(benchmark.name.contains) ?? true {
         benchmark.rounds = rounds
