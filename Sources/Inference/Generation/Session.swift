@@ -50,6 +50,14 @@ public final class Session {
   /// The most tokens the sequence can have.
   public var context: Int { runner.context }
 
+  /// Throws where `prompt` is empty or leaves no room for a token.
+  public func check(_ prompt: [TokenID]) throws(Failure) {
+    guard !prompt.isEmpty else { throw .emptyPrompt }
+    guard prompt.count < context else {
+      throw .promptTooLong(tokens: prompt.count, context: context)
+    }
+  }
+
   /// Continues `prompt`, calling `onText` with each piece of text as it becomes certain.
   ///
   /// The longest beginning of `prompt` that the cache already holds is not computed again, so a
@@ -57,10 +65,7 @@ public final class Session {
   public func generate(
     _ prompt: [TokenID], options: GenerationOptions, onText: (String) -> Bool = { _ in true }
   ) throws -> Generation {
-    guard !prompt.isEmpty else { throw Failure.emptyPrompt }
-    guard prompt.count < context else {
-      throw Failure.promptTooLong(tokens: prompt.count, context: context)
-    }
+    try check(prompt)
     let sampler = try Sampler(options.sampling)
     var detokenizer = StreamingDetokenizer(bundle.tokenizer)
     var matcher = StopMatcher(options.stops)

@@ -22,7 +22,7 @@ enum PipDownload {
         name, version = package.split("==")
         found = finder.find_best_candidate(name, SpecifierSet("==" + version)).best_candidate
         if found is None:
-            sys.exit("ERROR: No matching distribution found for " + package)
+            plain()  # pip says why: no such package, or no index reached
         return session, found.link
 
     def get(session, url, part):

@@ -28,6 +28,7 @@ struct GenerateCommand: ParsableCommand {
       let text = try prompt.flatMap { $0 == "-" ? nil : $0 } ?? Terminal.readAll()
       let session = try model.session()
       let tokens = session.bundle.tokenizer.encode(text, addSpecialTokens: true)
+      try session.check(tokens)
       if !json { Terminal.write(text) }
       let result = try session.generate(tokens, options: options) { piece in
         if !json { Terminal.write(piece) }
