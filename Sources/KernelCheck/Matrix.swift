@@ -57,17 +57,13 @@ struct Matrix {
   }
 }
 
-/// SplitMix64: the same numbers on every machine.
+/// The same numbers on every machine.
 struct Random: RandomNumberGenerator {
-  var state: UInt64
+  private var bits: SplitMix
 
-  mutating func next() -> UInt64 {
-    state &+= 0x9E37_79B9_7F4A_7C15
-    var z = state
-    z = (z ^ (z >> 30)) &* 0xBF58_476D_1CE4_E5B9
-    z = (z ^ (z >> 27)) &* 0x94D0_49BB_1331_11EB
-    return z ^ (z >> 31)
-  }
+  init(state: UInt64) { bits = SplitMix(state: state) }
+
+  mutating func next() -> UInt64 { bits.next() }
 
   /// Uniform in `range`.
   mutating func float(in range: ClosedRange<Float>) -> Float {

@@ -9,10 +9,6 @@ struct CommandFailure: Error, CustomStringConvertible {
   enum Code: Int32 {
     case data = 65
     case noInput = 66
-    case unavailable = 69
-    case software = 70
-    case cannotCreate = 73
-    case ioError = 74
   }
 
   let code: Code

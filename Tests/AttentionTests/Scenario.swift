@@ -3,19 +3,13 @@ import Devices
 import Tensors
 import Testing
 
-/// SplitMix64: the same numbers on every machine.
+/// The same numbers on every machine.
 struct Random: RandomNumberGenerator {
-  var state: UInt64
+  private var bits: SplitMix
 
-  init(_ seed: UInt64) { state = seed }
+  init(_ seed: UInt64) { bits = SplitMix(state: seed) }
 
-  mutating func next() -> UInt64 {
-    state &+= 0x9E37_79B9_7F4A_7C15
-    var z = state
-    z = (z ^ (z >> 30)) &* 0xBF58_476D_1CE4_E5B9
-    z = (z ^ (z >> 27)) &* 0x94D0_49BB_1331_11EB
-    return z ^ (z >> 31)
-  }
+  mutating func next() -> UInt64 { bits.next() }
 
   /// Uniform between −1 and 1.
   mutating func float() -> Float { Float(next() >> 40) * 0x1p-23 - 1 }

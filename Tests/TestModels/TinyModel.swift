@@ -67,11 +67,11 @@ package struct TinyModel {
     writer.set("tokenizer.ggml.eos_token_id", .uint32(256))
     writer.set("tokenizer.chat_template", .string(Self.template))
 
-    var random = Random(state: 7)
+    var random = SplitMix(state: 7)
     func add(_ name: String, _ shape: [Int], around centre: Float = 0) {
       let count = shape.reduce(1, *)
       let scale = 1 / Float(shape.last ?? 1).squareRoot()
-      let values = (0..<count).map { _ in centre + scale * random.next() }
+      let values = (0..<count).map { _ in centre + scale * Self.unit(random.next()) }
       if !missing.contains(name) { writer.add(name, shape: shape, float32: values) }
     }
     let head = width / heads
@@ -112,16 +112,8 @@ package struct TinyModel {
   /// The temporary file could not be written.
   struct CannotWrite: Error {}
 
-  /// SplitMix64, as numbers from −1 to 1.
-  private struct Random {
-    var state: UInt64
-
-    mutating func next() -> Float {
-      state &+= 0x9E37_79B9_7F4A_7C15
-      var z = state
-      z = (z ^ (z >> 30)) &* 0xBF58_476D_1CE4_E5B9
-      z = (z ^ (z >> 27)) &* 0x94D0_49BB_1331_11EB
-      return Float(Int64(bitPattern: z ^ (z >> 31)) >> 40) * 0x1p-23
-    }
+  /// Random bits as a number from −1 to 1.
+  private static func unit(_ bits: UInt64) -> Float {
+    Float(Int64(bitPattern: bits) >> 40) * 0x1p-23
   }
 }
