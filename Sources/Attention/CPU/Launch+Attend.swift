@@ -57,17 +57,6 @@ extension ClosedRange<Int> {
   }
 }
 
-/// A run of keys of a work item: one score tile.
-struct KeyTile {
-  let first: Int
-  let count: Int
-
-  /// The panels that hold the keys.
-  var panels: Int { (count + Int(SWA_PANEL_TOKENS) - 1) / Int(SWA_PANEL_TOKENS) }
-  /// The width of the score tile, whole panels.
-  var width: Int { panels * Int(SWA_PANEL_TOKENS) }
-}
-
 extension Launch {
   /// Executes the queues that fall to one thread.
   func attend(thread: Int) {
@@ -93,8 +82,9 @@ extension Launch {
     resetState(work, scratch)
     var next = Int(work.item.kvFirst)
     while next < Int(work.item.kvEnd) {
-      let keys = KeyTile(
-        first: next, count: min(AttentionWorkspace.tileKeys, Int(work.item.kvEnd) - next))
+      let keys = keyTile(
+        work, first: next,
+        count: min(AttentionWorkspace.tileKeys, Int(work.item.kvEnd) - next), scratch)
       next += keys.count
       let coverage = coverage(work, keys)
       if coverage == .empty { continue }

@@ -7,7 +7,7 @@ extension Launch {
   func coverage(_ work: HeadItem, _ keyTile: KeyTile) -> TileCoverage {
     guard let residual else { return .full }
     let places = PlaceRange(
-      query: work.span.positions, kv: keyTile.first...keyTile.first + keyTile.count - 1,
+      query: work.span.positions, kv: keyTile.span,
       queryHead: work.head * group...work.head * group + group - 1,
       kvHead: work.head...work.head, request: work.span.requests,
       queryLength: work.span.queryLengths, kvLength: work.span.kvLengths)
@@ -31,8 +31,9 @@ extension Launch {
         here.queryLength = Int(place.queryLength)
         here.kvLength = Int(place.kvLength)
         program.apply(
-          to: scores, width: keyTile.width, at: here, scalars: scratch.scalars,
-          vectors: scratch.vectors, pitch: AttentionWorkspace.scorePitch, kernels)
+          to: scores, width: keyTile.width, at: here, positions: keyTile.positions,
+          scalars: scratch.scalars, vectors: scratch.vectors,
+          pitch: AttentionWorkspace.scorePitch, kernels)
       }
       clip(scores, keyTile, query: Int(place.position))
     }
@@ -41,17 +42,15 @@ extension Launch {
   /// Overwrites the scores of keys outside the bounds, and of a last panel's missing keys.
   @inline(__always)
   func clip(_ scores: UnsafeMutablePointer<Float>, _ keyTile: KeyTile, query: Int) {
-    var (first, last) = (keyTile.first, keyTile.first + keyTile.count - 1)
+    var (first, last) = (0, 1 << 52)
     for i in 0..<boundCount {
       let limit = bounds[i].limit(query: query)
       if bounds[i].isUpper { last = min(last, limit) } else { first = max(first, limit) }
     }
-    let head = min(first - keyTile.first, keyTile.width)
-    if head > 0 { scores.update(repeating: -.infinity, count: head) }
-    let kept = max(last + 1 - keyTile.first, 0)
-    if kept < keyTile.width {
-      (scores + kept).update(repeating: -.infinity, count: keyTile.width - kept)
-    }
+    let kept = keyTile.columns(from: first, through: last)
+    scores.update(repeating: -.infinity, count: kept.lowerBound)
+    (scores + kept.upperBound).update(
+      repeating: -.infinity, count: keyTile.width - kept.upperBound)
   }
 
   /// Scores become probabilities relative to the running maximum.

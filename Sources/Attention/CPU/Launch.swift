@@ -38,6 +38,8 @@ struct Launch {
   let threads: Int
 
   let pageIndices: UnsafePointer<Int32>
+  /// The positions of the pages' first tokens, for tiles that have them.
+  let pagePositions: UnsafePointer<Int32>
   let kvLengths: UnsafePointer<Int32>
   let queryLengths: UnsafePointer<Int32>
   let queryRows: UnsafePointer<Int32>
@@ -87,6 +89,7 @@ struct Launch {
     mergeStates = UnsafePointer(plan.schedule.mergeStates.base)
     threads = plan.device.pool.count
     pageIndices = UnsafePointer(plan.pageIndices.base)
+    pagePositions = UnsafePointer(plan.pagePositions.base)
     kvLengths = UnsafePointer(plan.kvLengths.base)
     queryLengths = UnsafePointer(plan.queryLengths.base)
     queryRows = UnsafePointer(plan.queryRows.base)

@@ -41,10 +41,12 @@ extension TileProgram {
     /// - Parameters:
     ///   - scores: The row, register 0.
     ///   - place: Where the row stands; `kv` is the first key.
+    ///   - positions: The keys' positions, where they are not consecutive.
     ///   - scalars: Room for the program's scalars.
     ///   - vectors: Registers from 1 on, `pitch` floats apart.
     func apply(
       to scores: UnsafeMutablePointer<Float>, width: Int, at place: ScorePlace,
+      positions: UnsafePointer<Int32>?,
       scalars: UnsafeMutablePointer<Double>, vectors: UnsafeMutablePointer<Float>, pitch: Int,
       _ kernels: borrowing swa_attention_kernels
     ) {
@@ -60,7 +62,12 @@ extension TileProgram {
         case .scalarBinary(let f, let a, let b, let t): scalars[t] = f(scalars[a], scalars[b])
         case .scalarSelect(let c, let a, let b, let t):
           scalars[t] = scalars[c] != 0 ? scalars[a] : scalars[b]
-        case .keys(let t): kernels.iota(Float(place.kv), vector(t), width)
+        case .keys(let t):
+          guard let positions else {
+            kernels.iota(Float(place.kv), vector(t), width)
+            break
+          }
+          for i in 0..<width { vector(t)[i] = Float(positions[i]) }
         case .fill(let x, let t): kernels.fill(Float(scalars[x]), vector(t), width)
         case .unary(let f, let a, let t): kernels.unary(f.code, vector(a), vector(t), width)
         case .binary(let f, .vector(let a), .vector(let b), let t):

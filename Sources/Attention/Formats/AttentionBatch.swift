@@ -62,6 +62,9 @@ public struct AttentionBatch: Sendable, Hashable {
     try self.init(queries: queries, pages: pages, rows: rows)
   }
 
+  /// Whether every query reads all keys of its request from the first on.
+  var isContiguous: Bool { rows == nil && pages.positions.isEmpty }
+
   /// The number of requests.
   public var requestCount: Int { pages.requestCount }
 

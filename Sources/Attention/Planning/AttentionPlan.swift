@@ -45,6 +45,8 @@ public final class AttentionPlan {
   // The batch, at addresses that a run may read.
   let pageOffsets = Section<Int32>()
   let pageIndices = Section<Int32>()
+  /// The absolute position of each page's first token; empty where no tile asks for it.
+  let pagePositions = Section<Int32>()
   let kvLengths = Section<Int32>()
   let queryLengths = Section<Int32>()
   // Of every query row: its request and absolute position.
@@ -71,6 +73,8 @@ public final class AttentionPlan {
     case cache(String, expected: Int, found: Int)
     /// The batch names a page that the cache does not have.
     case page(Int, pageCount: Int)
+    /// A request has block rows for another number of key/value heads.
+    case blockRowHeads(request: Int, expected: Int, found: Int)
     /// The batch has more tiles or rows than 32 bits count.
     case tooLarge(String)
   }
@@ -149,8 +153,12 @@ public final class AttentionPlan {
     }
     take(batch)
     schedule.removeAllTiles()
-    for request in 0..<batch.requestCount {
-      addTiles(of: request, firstQuery: batch.queries.offsets[request])
+    if batch.isContiguous {
+      for request in 0..<batch.requestCount {
+        addTiles(of: request, firstQuery: batch.queries.offsets[request])
+      }
+    } else {
+      try addBlockRows(of: batch)
     }
     schedule.distribute(queryRows: queryRows.base, queryCount: queryCount)
     workspace.reserve(states: schedule.stateCount)
@@ -160,7 +168,7 @@ public final class AttentionPlan {
   private func take(_ batch: AttentionBatch) {
     pageSize = batch.pages.pageSize
     pageOffsets.assign(batch.pages.offsets)
-    pageIndices.assign(batch.pages.indices)
+    takePages(of: batch)
     kvLengths.assign(batch.pages.kvLengths)
     queryCount = batch.queries.total
     largestPage = -1
@@ -225,6 +233,9 @@ extension AttentionPlan.Failure: CustomStringConvertible {
       "attention: the plan has \(what) \(expected), the cache \(found)"
     case .page(let page, let count):
       "attention: the batch names page \(page), the cache has \(count)"
+    case .blockRowHeads(let request, let expected, let found):
+      "attention plan: request \(request) has block rows for \(found) kv heads, expected "
+        + "\(expected) or rows for every head"
     case .tooLarge(let what): "attention plan: too many \(what)"
     }
   }

@@ -63,6 +63,8 @@ struct Scratch {
   let panels: UnsafeMutablePointer<UnsafeRawPointer?>
   /// The addresses of the tile's keys, where keys lie token after token.
   let keyRows: UnsafeMutablePointer<UnsafeRawPointer?>
+  /// The absolute positions of the tile's keys, where a page list says them.
+  let keyPositions: UnsafeMutablePointer<Int32>
   /// The addresses of the tile's values.
   let valueRows: UnsafeMutablePointer<UnsafeRawPointer?>
   /// Blocks of 16 values, and of 16 keys of the next tile, to fetch ahead.
@@ -114,6 +116,7 @@ struct Scratch {
     valueBlocks = layout.take(UnsafeRawPointer?.self, blocks, of: base)
     keyBlocks = layout.take(UnsafeRawPointer?.self, blocks, of: base)
     keyRows = layout.take(UnsafeRawPointer?.self, keys, of: base)
+    keyPositions = layout.take(Int32.self, keys, of: base)
     valueRows = layout.take(UnsafeRawPointer?.self, keys, of: base)
     packedKeys = layout.take(Float.self, keys * padded, of: base)
     packedValues = layout.take(Float.self, keys * strips, of: base)

@@ -30,7 +30,7 @@ package final class Schedule {
   var chunkBound = 0
   /// The number of workers.
   package let workers: Int
-  /// Key/value heads; every tile is worked on for each of them.
+  /// Key/value heads; a tile is worked on for each of them or for one.
   package let kvHeads: Int
   /// Query heads of a key/value head.
   package let group: Int
@@ -187,7 +187,8 @@ extension Schedule {
   package var lowerBound: Int {
     var (total, piece) = (0, 0)
     for tile in tiles.elements {
-      total += kvHeads * cost(rows: Int(tile.rowCount), kv: tile.length)
+      total +=
+        tile.heads(of: kvHeads).count * cost(rows: Int(tile.rowCount), kv: tile.length)
       piece = max(piece, cost(rows: Int(tile.rowCount), kv: min(tile.length, granule)))
     }
     return max((total + workers - 1) / workers, piece)
