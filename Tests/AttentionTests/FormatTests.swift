@@ -1,4 +1,5 @@
 import Attention
+import Devices
 import Tensors
 import Testing
 
@@ -155,6 +156,36 @@ import Testing
           #expect(
             mask.isSet(request: r, query: query, key: key) == bits[r][query * shape.keys + key])
         }
+      }
+    }
+  }
+
+  @Test(arguments: [1, 3, 8, 16])
+  func blockRowsThatCoverAMask(pageSize: Int) throws {
+    var random = Random(6)
+    let shapes = [(17, 61), (1, 40), (0, 9), (5, 0), (33, 97)].map {
+      PackedMask.Shape(queries: $0.0, keys: $0.1)
+    }
+    let bits = shapes.map { shape in
+      (0..<shape.queries * shape.keys).map { _ in
+        Int.random(in: 0..<40, using: &random) == 0
+      }
+    }
+    let mask = try PackedMask(bits, shapes: shapes)
+    for rowSize in [1, 4, 64] {
+      let rows = try BlockRows(covering: mask, rowSize: rowSize, pageSize: pageSize)
+      _ = try AttentionBatch(
+        queries: RaggedIndex(lengths: shapes.map(\.queries)),
+        pages: PageTable(raggedLengths: shapes.map(\.keys), pageSize: pageSize), rows: rows)
+      for (i, row) in rows.rows.enumerated() {
+        let keys = shapes[row.request].keys
+        var expected = Set<Int32>()
+        for query in row.queries {
+          for key in 0..<keys where bits[row.request][query * keys + key] {
+            expected.insert(Int32(key / pageSize))
+          }
+        }
+        #expect(rows.pages(of: i).elementsEqual(expected.sorted()))
       }
     }
   }
@@ -333,6 +364,13 @@ import Testing
     #expect(throws: Invalid.duplicatePage(row: 0, page: 4)) {
       try rows([row], [0, 3], [4, 1, 4])
     }
+    let mask = try PackedMask([], shapes: [])
+    #expect(throws: Invalid.size("row size", 0)) {
+      try BlockRows(covering: mask, rowSize: 0, pageSize: 1)
+    }
+    #expect(throws: Invalid.size("page size", -1)) {
+      try BlockRows(covering: mask, rowSize: 1, pageSize: -1)
+    }
     #expect(throws: Invalid.selectionCount(expected: 1, found: 2)) {
       try BlockRows(selecting: [[], []], queries: RaggedIndex(lengths: [1]))
     }
@@ -508,9 +546,50 @@ import Testing
     #expect(throws: Invalid.batchIndex(row: 1, value: 1, requestCount: 1)) {
       try table.slots(of: AppendIndices(batchIndices: [0, 1], positions: [0, 0]))
     }
+    try append()
     for position in [-1, 5] {
       #expect(throws: Invalid.position(row: 0, request: 0, value: position, kvLength: 5)) {
         try table.slots(of: AppendIndices(batchIndices: [0], positions: [position]))
+      }
+    }
+  }
+  /// Positions that no page holds are refused; others end in their page's slot.
+  private func append() throws {
+    let device = try CPUDevice(threads: 1)
+    let table = try PageTable(
+      offsets: [0, 2], indices: [1, 0], positions: [3, 9], kvLengths: [11], pageSize: 4)
+    let cache = try PagedKVCache(
+      pageCount: 2, pageSize: 4, kvHeads: 1, headDimension: 2, elementType: .float32)
+    var row: [Float] = [1, 2, 3, 4, 5, 6]
+    try row.withUnsafeMutableBufferPointer { row in
+      let base = try #require(row.baseAddress)
+      let view = MatrixView(base, rows: 3, columns: 2)
+      let one = MatrixView(base, rows: 1, columns: 2)
+      try cache.append(
+        keys: view, values: view,
+        at: AppendIndices(batchIndices: [0, 0, 0], positions: [10, 3, 9]), pages: table,
+        on: device)
+      #expect(try cache.row(slot: 1, head: 0, on: device).key == [1, 2])
+      #expect(try cache.row(slot: 4, head: 0, on: device).value == [3, 4])
+      #expect(try cache.row(slot: 0, head: 0, on: device).key == [5, 6])
+      #expect(
+        throws: PagedKVCache.Failure.indices(
+          .position(row: 0, request: 0, value: 7, kvLength: 11))
+      ) {
+        try cache.append(
+          keys: one, values: one, at: AppendIndices(batchIndices: [0], positions: [7]),
+          pages: table, on: device)
+      }
+      let batch = try AttentionBatch(queries: RaggedIndex(lengths: [3]), pages: table)
+      #expect(batch.newTokenSlots == [-1, 0, 1])
+      #expect(
+        throws: PagedKVCache.Failure.indices(
+          .position(row: 0, request: 0, value: 8, kvLength: 11))
+      ) { try cache.append(keys: view, values: view, of: batch, on: device) }
+      #expect(throws: PagedKVCache.Failure.pageSize(expected: 4, found: 8)) {
+        try cache.append(
+          keys: one, values: one, at: AppendIndices(batchIndices: [0], positions: [0]),
+          pages: PageTable(raggedLengths: [3], pageSize: 8), on: device)
       }
     }
   }

@@ -82,6 +82,19 @@ public struct AttentionBatch: Sendable, Hashable {
     return slots
   }
 
+  /// Every new token at or after position 0 must have a page.
+  func checkNewTokens() throws(AppendIndices.Invalid) {
+    for r in 0..<requestCount {
+      let first = Int(pages.kvLengths[r]) - queries[r].count
+      for i in 0..<queries[r].count
+      where first + i >= 0 && pages.slot(of: first + i, in: r) == nil {
+        throw .position(
+          row: queries[r].lowerBound + i, request: r, value: first + i,
+          kvLength: Int(pages.kvLengths[r]))
+      }
+    }
+  }
+
   /// Block rows must cover every request's queries in order, for all heads or head after head.
   private func check(_ rows: BlockRows) throws(Invalid) {
     var (request, head, next): (Int, Int?, Int) = (0, nil, 0)

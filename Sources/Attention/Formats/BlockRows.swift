@@ -51,6 +51,8 @@ public struct BlockRows: Sendable, Hashable {
     case page(row: Int, page: Int)
     /// A row names a page twice.
     case duplicatePage(row: Int, page: Int)
+    /// A size is less than 1.
+    case size(String, Int)
     /// There must be one list of pages for each request, or for each request and head.
     case selectionCount(expected: Int, found: Int)
   }
@@ -131,6 +133,7 @@ extension BlockRows.Invalid: CustomStringConvertible {
     case .page(let row, let page): "block rows: row \(row) names page number \(page)"
     case .duplicatePage(let row, let page):
       "block rows: row \(row) names page number \(page) twice"
+    case .size(let name, let size): "block rows: \(name) is \(size), expected at least 1"
     case .selectionCount(let expected, let found):
       "block rows: \(expected) lists of pages expected, one for each request, found \(found)"
     }
