@@ -62,7 +62,7 @@ import Testing
     var scenario = Scenario()
     scenario.lengths = [(5, 30)]
     scenario.queryMagnitude = 30
-    scenario.variant = AttentionVariant.softCap(30).setting("cap", to: 0.5)
+    scenario.variant = try AttentionVariant.softCap(30).setting("cap", to: 0.5)
     let material = try Scenario.Material(scenario, device)
     let result = try scenario.run(material)
     #expect(try scenario.error(result, material, stored: true).output < 1e-5)

@@ -19,6 +19,7 @@ extension Launch {
       let (query, head) = place(work, row: row)
       scratch.queryRows[row] = UnsafePointer(queries.row(first + query) + head * headDimension)
     }
+    if functors.queries.count > 0 { transformQueries(work, scratch) }
     kernels.pack_queries(scratch.queryRows, work.rows, headDimension, scale, scratch.queries)
   }
 
@@ -27,6 +28,8 @@ extension Launch {
     scratch.output.update(repeating: 0, count: work.rows * scratch.outputPitch)
     scratch.maximum.update(repeating: -.infinity, count: work.rows)
     scratch.sum.update(repeating: 0, count: work.rows)
+    // Sums are never rescaled.
+    scratch.rescale.update(repeating: 1, count: work.rows)
   }
 
   /// ln of the softmax denominator; −∞ for a row that attends to nothing.
@@ -40,8 +43,13 @@ extension Launch {
     let first = queryOffsets[Int(work.tile.request)]
     for row in 0..<work.rows {
       let (query, head) = place(work, row: row)
-      normalize(row, scratch, to: output.row(first + query) + head * valueDimension)
-      if let lse { lse.row(first + query)[head] = logSumExp(row, scratch) * lseFactor }
+      let target = output.row(first + query) + head * valueDimension
+      normalize(row, scratch, to: target)
+      var total = logSumExp(row, scratch)
+      if functors.finishesRows {
+        total = finish(target, total, at: rowPlace(work, row: row), scratch.variant)
+      }
+      if let lse { lse.row(first + query)[head] = total * lseFactor }
     }
   }
 
@@ -54,10 +62,12 @@ extension Launch {
     }
   }
 
-  /// O / l, or exact zeros for a row that attends to nothing.
+  /// O / l, or exact zeros for a row that attends to nothing; without softmax O itself.
   @inline(__always)
   func normalize(_ row: Int, _ scratch: Scratch, to target: UnsafeMutablePointer<Float>) {
-    if scratch.maximum[row] == -.infinity {
+    if !usesSoftmax {
+      target.update(from: scratch.output + row * scratch.outputPitch, count: valueDimension)
+    } else if scratch.maximum[row] == -.infinity {
       target.update(repeating: 0, count: valueDimension)
     } else {
       kernels.scale(
@@ -78,12 +88,38 @@ extension Launch {
         let packed = Int(tile.firstRow) + row
         let (query, member) = packed.quotientAndRemainder(dividingBy: group)
         let queryHead = head * group + member
-        let total = kernels.merge(
-          partialOutput + (base + row) * valueDimension, rows * kvHeads * valueDimension,
-          partialLSE + base + row, rows * kvHeads, Int(merge.count), valueDimension,
-          output.row(first + query) + queryHead * valueDimension)
+        let target = output.row(first + query) + queryHead * valueDimension
+        var total = mergeRow(
+          partialOutput + (base + row) * valueDimension, partialLSE + base + row,
+          stride: rows * kvHeads, count: Int(merge.count), to: target)
+        if functors.finishesRows {
+          var here = ScorePlace()
+          here.queryLength = queryOffsets[Int(tile.request) + 1] - first
+          here.kvLength = Int(kvLengths[Int(tile.request)])
+          here.query = here.kvLength - here.queryLength + query
+          (here.queryHead, here.kvHead) = (queryHead, head)
+          here.request = Int(tile.request)
+          total = finish(target, total, at: here, scratches[thread].variant)
+        }
         if let lse { lse.row(first + query)[queryHead] = total * lseFactor }
       }
     }
+  }
+
+  /// One row's partial states, `stride` rows apart, merged; without softmax added.
+  private func mergeRow(
+    _ states: UnsafePointer<Float>, _ sums: UnsafePointer<Float>, stride: Int, count: Int,
+    to target: UnsafeMutablePointer<Float>
+  ) -> Float {
+    if usesSoftmax {
+      return kernels.merge(
+        states, stride * valueDimension, sums, stride, count, valueDimension, target)
+    }
+    for c in 0..<valueDimension {
+      var sum: Float = 0
+      for i in 0..<count { sum += states[i * stride * valueDimension + c] }
+      target[c] = sum
+    }
+    return -.infinity
   }
 }

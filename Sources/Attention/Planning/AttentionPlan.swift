@@ -35,11 +35,9 @@ public final class AttentionPlan {
   private(set) var largestPage: Int32 = -1
 
   let schedule: Schedule
-  let bounds: MaskBounds
-  let boundList = Section<MaskBounds.Bound>()
-  let program: TileProgram.Executable
-  let unmasked: TileProgram.Executable
-  let residual: Expression?
+  let parameters: ParameterStore
+  private(set) var code: VariantCode
+  private var variantMemory: VariantMemory
   let workspace: AttentionWorkspace
 
   // The batch, at addresses that a run may read.
@@ -56,6 +54,10 @@ public final class AttentionPlan {
     case heads(query: Int, kv: Int)
     /// A per-head vector of the variant has the wrong length.
     case perHead(String, expected: Int, found: Int)
+    /// The variant's definition, or the data of its parameters.
+    case variant(AttentionVariant.Invalid)
+    /// A variant without softmax, whose name this is, has no log-sum-exp.
+    case noLogSumExp(String)
     /// The scale is not finite.
     case scale(Float)
     /// The number of workers is outside 1 ... 65535.
@@ -93,7 +95,12 @@ public final class AttentionPlan {
     guard shape.queryHeads % shape.kvHeads == 0 else {
       throw .heads(query: shape.queryHeads, kv: shape.kvHeads)
     }
-    for (name, values) in zip(variant.perHeadNames, variant.parameters.vectors)
+    do throws(AttentionVariant.Invalid) {
+      try variant.check(headDimension: shape.headDimension, valueDimension: shape.valueDimension)
+    } catch {
+      throw .variant(error)
+    }
+    for (name, values) in zip(variant.declarations.vectors, variant.parameters.vectors)
     where values.count != shape.queryHeads {
       throw .perHead(name, expected: shape.queryHeads, found: values.count)
     }
@@ -105,34 +112,33 @@ public final class AttentionPlan {
     self.workers = workers
     self.device = device
     schedule = Schedule(workers: workers, granule: Int(SWA_PANEL_TOKENS))
-    bounds = MaskBounds(variant.maskExpression.resolving(variant.parameters))
-    boundList.assign(bounds.bounds)
-    residual = bounds.residual
-    let logits = variant.logitsExpression.resolving(variant.parameters)
-    let vectors = variant.parameters.vectors
-    program = TileProgram.Executable(
-      TileProgram(logits: logits, mask: residual), vectors: vectors, heads: shape.queryHeads)
-    unmasked = TileProgram.Executable(
-      TileProgram(logits: logits, mask: nil), vectors: vectors, heads: shape.queryHeads)
+    parameters = ParameterStore(variant, heads: shape.queryHeads, kvHeads: shape.kvHeads)
+    code = VariantCode(variant, shape, bound: parameters.bound, parameters.data)
+    variantMemory = VariantMemory(code, shape: shape, threads: device.pool.count)
     workspace = AttentionWorkspace(
-      shape: shape, threads: device.pool.count, program: program,
+      shape: shape, threads: device.pool.count, variants: variantMemory.scratches,
       valueStrip: device.attentionKernels.value_strip)
   }
 
   /// Makes a plan for a batch.
   public convenience init(
     device: CPUDevice, shape: AttentionShape, variant: AttentionVariant = .causal,
-    batch: AttentionBatch, workers: Int? = nil
+    batch: AttentionBatch, tensors: VariantTensors? = nil, workers: Int? = nil
   ) throws(Failure) {
     try self.init(device: device, shape: shape, variant: variant, workers: workers)
-    try update(batch)
+    try update(batch, tensors: tensors)
   }
 
   /// Plans a batch, replacing the one before.
   ///
   /// Reuses the storage of earlier batches; the workspace grows where a batch needs more than any
   /// before it.
-  public func update(_ batch: AttentionBatch) throws(Failure) {
+  ///
+  /// - Parameters:
+  ///   - batch: The requests of the step.
+  ///   - tensors: The data of the variant's tensor parameters and masks for this batch. Data that
+  ///     differs from layer to layer may be replaced by ``bind(_:)``.
+  public func update(_ batch: AttentionBatch, tensors: VariantTensors? = nil) throws(Failure) {
     let group = shape.groupSize
     guard batch.queries.total.multipliedReportingOverflow(by: group).overflow == false,
       batch.queries.total * group < Int(Int32.max) / 2
@@ -140,6 +146,9 @@ public final class AttentionPlan {
     guard batch.queries.total * group / Self.largestTile + batch.requestCount < 1 << 22 else {
       throw .tooLarge("query tiles")
     }
+    parameters.begin(batch)
+    if let tensors { try bind(tensors) } else { lower() }
+    code.reserveTables(for: batch, shape, on: device)
     pageSize = batch.pages.pageSize
     pageOffsets.assign(batch.pages.offsets)
     pageIndices.assign(batch.pages.indices)
@@ -154,6 +163,27 @@ public final class AttentionPlan {
     workspace.reservePartialRows(schedule.partialRows * shape.kvHeads)
   }
 
+  /// Replaces the data of tensor parameters and masks, by name; others keep theirs.
+  ///
+  /// To be called after `update`, before the next run: for data that differs from layer to layer,
+  /// as scales of stored keys. Shapes are checked against the planned batch.
+  public func bind(_ tensors: VariantTensors) throws(Failure) {
+    do throws(AttentionVariant.Invalid) {
+      try parameters.bind(tensors)
+    } catch {
+      throw .variant(error)
+    }
+    lower()
+  }
+
+  /// Lowers the variant again where other nullable parameters have data than before.
+  private func lower() {
+    if parameters.bound == code.bound { return }
+    code = VariantCode(variant, shape, bound: parameters.bound, parameters.data)
+    variantMemory = VariantMemory(code, shape: shape, threads: device.pool.count)
+    workspace.attach(variantMemory.scratches)
+  }
+
   /// Cuts a request's packed rows into tiles and leaves out the keys that the bounds exclude.
   private func addTiles(of request: Int) {
     let group = shape.groupSize
@@ -165,7 +195,8 @@ public final class AttentionPlan {
       let count = min(Self.largestTile, rows - first)
       let start = kvLength - queryLength
       let queries = start + first / group...start + (first + count - 1) / group
-      let keys = bounds.keys(queries: queries, kvLength: kvLength)
+      let keys = code.bounds.keys(
+        queries: queries, kvLength: kvLength, queryLength: queryLength)
       schedule.add(
         QueryTile(
           request: Int32(request), firstRow: Int32(first), rowCount: Int32(count),
@@ -184,6 +215,9 @@ extension AttentionPlan.Failure: CustomStringConvertible {
     case .perHead(let name, let expected, let found):
       "attention plan: the variant's \(name) has \(found) entries, expected one for each of "
         + "\(expected) query heads"
+    case .variant(let invalid): invalid.description
+    case .noLogSumExp(let name):
+      "attention: \(name) does not use softmax and has no log-sum-exp"
     case .scale(let scale): "attention plan: scale \(scale) is not finite"
     case .workers(let count): "attention plan: \(count) workers, expected 1 ... 65535"
     case .matrix(let what, let expected, let found):
