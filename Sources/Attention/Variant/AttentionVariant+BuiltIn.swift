@@ -2,7 +2,7 @@ import Glibc
 
 // Masks and logits. Every built-in variant is written in the notation that users have.
 extension AttentionVariant {
-  /// Every query attends to every key (Vaswani et al. 2017, §3.2: arXiv 1706.03762).
+  /// Every query attends to every key (arXiv 1706.03762, §3.2).
   public static let full = AttentionVariant("full")
 
   /// A query attends to the keys at and before its own position (arXiv 1706.03762, §3.2.3).

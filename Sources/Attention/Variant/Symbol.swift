@@ -120,9 +120,9 @@ public struct VectorSymbol: Sendable, Hashable {
 
   /// The element itself.
   public var own: Symbol { Symbol(.element(.own)) }
-  /// The other element of the pair (0, 1), (2, 3), …
+  /// The other element of the pair (0, 1), (2, 3) and so on.
   public var neighbour: Symbol { Symbol(.element(.neighbour)) }
-  /// The other element of the pair (0, d/2), (1, d/2 + 1), …
+  /// The other element of the pair (0, d/2), (1, d/2 + 1) and so on.
   public var opposite: Symbol { Symbol(.element(.opposite(nil))) }
   /// As `opposite`, within the first `count` elements; later elements are their own partners.
   public func opposite(of count: Int) -> Symbol { Symbol(.element(.opposite(count))) }
