@@ -94,8 +94,8 @@ import Testing
     let query = Int(random.next() % 20)
     let kv = Int(random.next() % 20)
     let range = PlaceRange(
-      query: query...query + 5, kv: kv...kv + 6, queryHead: 0...3, kvHead: 0...1, request: 2,
-      queryLength: 6, kvLength: 30)
+      query: query...query + 5, kv: kv...kv + 6, queryHead: 0...3, kvHead: 0...1, request: 2...2,
+      queryLength: 6...6, kvLength: 30...30)
     let parameters = VariantParameters()
     let interval = expression.interval(over: range, parameters)
     for q in range.query {

@@ -5,27 +5,28 @@ internal import Glibc
 extension Launch {
   /// The place of a row of a query tile.
   @inline(__always)
-  func rowPlace(_ work: HeadItem, row: Int) -> ScorePlace {
-    let (query, head) = place(work, row: row)
+  func rowPlace(_ work: HeadItem, row: Int, _ scratch: Scratch) -> ScorePlace {
+    let place = scratch.places[row]
     var here = ScorePlace()
-    here.query = work.firstPosition + query
-    here.queryHead = head
+    here.query = Int(place.position)
+    here.queryHead = work.head * group + Int(place.member)
     here.kvHead = work.head
-    here.request = Int(work.tile.request)
-    here.queryLength = work.queryLength
-    here.kvLength = work.kvLength
+    here.request = Int(place.request)
+    here.queryLength = Int(place.queryLength)
+    here.kvLength = Int(place.kvLength)
     return here
   }
 
-  /// The place of a key, for every row that reads it.
+  /// The place of a key, for every row that reads it: the rows of a tile that is shared by several
+  /// requests agree on what functors of keys and values read.
   @inline(__always)
   private func keyPlace(_ work: HeadItem, _ kv: Int) -> ScorePlace {
     var here = ScorePlace()
     here.kv = kv
     here.kvHead = work.head
-    here.request = Int(work.tile.request)
-    here.queryLength = work.queryLength
-    here.kvLength = work.kvLength
+    here.request = work.span.requests.lowerBound
+    here.queryLength = work.span.queryLengths.lowerBound
+    here.kvLength = work.span.kvLengths.lowerBound
     return here
   }
 
@@ -78,7 +79,7 @@ extension Launch {
       }
       for stage in functors.queries {
         apply(stage, to: block, count: count, scratch.variant) {
-          rowPlace(work, row: first + $0)
+          rowPlace(work, row: first + $0, scratch)
         }
       }
     }

@@ -6,14 +6,11 @@ extension Launch {
   /// What the mask beyond the bounds makes of a tile.
   func coverage(_ work: HeadItem, _ keyTile: KeyTile) -> TileCoverage {
     guard let residual else { return .full }
-    let first = place(work, row: 0).query
-    let last = place(work, row: work.rows - 1).query
     let places = PlaceRange(
-      query: work.firstPosition + first...work.firstPosition + last,
-      kv: keyTile.first...keyTile.first + keyTile.count - 1,
+      query: work.span.positions, kv: keyTile.first...keyTile.first + keyTile.count - 1,
       queryHead: work.head * group...work.head * group + group - 1,
-      kvHead: work.head...work.head, request: Int(work.tile.request),
-      queryLength: work.queryLength, kvLength: work.kvLength)
+      kvHead: work.head...work.head, request: work.span.requests,
+      queryLength: work.span.queryLengths, kvLength: work.span.kvLengths)
     return residual.coverage(over: places, parameters)
   }
 
@@ -21,7 +18,7 @@ extension Launch {
   func prepareRows(_ work: HeadItem, _ scratch: Scratch) {
     let variant = scratch.variant
     for row in 0..<work.rows {
-      let here = rowPlace(work, row: row)
+      let here = rowPlace(work, row: row, scratch)
       var (first, last) = (0, here.kvLength - 1)
       for i in 0..<boundCount {
         let limit = bounds[i].limit(

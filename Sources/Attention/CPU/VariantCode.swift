@@ -100,17 +100,24 @@ final class VariantCode {
     self.needs = needs
   }
 
+  /// Whether what becomes of keys and values depends on whose they are: requests that share pages
+  /// then cannot share a tile.
+  var keysDependOnRequest: Bool { keys.dependOnRequest || values.dependOnRequest }
+
   /// Fills tables for every position that a batch can ask for.
-  func reserveTables(for batch: AttentionBatch, _ shape: AttentionShape, on device: CPUDevice) {
+  func reserveTables(
+    kvLengths: UnsafeMutableBufferPointer<Int32>, queryLengths: UnsafeMutableBufferPointer<Int32>,
+    _ shape: AttentionShape, on device: CPUDevice
+  ) {
     if tables.isEmpty { return }
-    for request in 0..<batch.requestCount {
-      let kvLength = Int(batch.pages.kvLengths[request])
-      let queryLength = batch.queries[request].count
+    for (request, (kv, query)) in zip(kvLengths, queryLengths).enumerated() {
+      let (kvLength, queryLength) = (Int(kv), Int(query))
       if kvLength == 0 || queryLength == 0 { continue }
       let places = PlaceRange(
         query: kvLength - queryLength...kvLength - 1, kv: 0...kvLength - 1,
-        queryHead: 0...shape.queryHeads - 1, kvHead: 0...shape.kvHeads - 1, request: request,
-        queryLength: queryLength, kvLength: kvLength)
+        queryHead: 0...shape.queryHeads - 1, kvHead: 0...shape.kvHeads - 1,
+        request: request...request, queryLength: queryLength...queryLength,
+        kvLength: kvLength...kvLength)
       for functors in [queries, keys, values, outputs] {
         for functor in functors.functors { functor.note(places, in: tables) }
       }

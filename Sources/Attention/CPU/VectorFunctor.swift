@@ -80,8 +80,20 @@ final class VectorFunctor {
   func note(_ places: PlaceRange, in tables: PositionTables) {
     for (expression, table) in indices {
       let high = expression.interval(over: places, VariantParameters()).high
-      tables.need(high < 0x1p31 ? Int(max(high, -1)) + 1 : places.kvLength, of: table)
+      tables.need(high < 0x1p31 ? Int(max(high, -1)) + 1 : places.kvLength.upperBound, of: table)
     }
+  }
+
+  /// Whether a token's request decides anything.
+  var dependsOnRequest: Bool {
+    let positions: [Expression.Position] = [.request, .queryLength, .kvLength]
+    return program.tokens.steps.contains { step in
+      switch step {
+      case .position(let p): positions.contains(p)
+      case .tensor(_, let row): row != .only
+      default: false
+      }
+    } || !computed.isEmpty
   }
 
   var registerCount: Int { program.registerCount }
@@ -121,6 +133,8 @@ final class VectorFunctor {
       self.functors = functors
       for functor in functors { sections.append(functor.view) }
     }
+
+    var dependOnRequest: Bool { functors.contains(where: \.dependsOnRequest) }
 
     var views: UnsafeBufferPointer<View> { UnsafeBufferPointer(sections.elements) }
   }

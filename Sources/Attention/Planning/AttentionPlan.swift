@@ -13,8 +13,8 @@ internal import Tensors
 /// }
 /// ```
 ///
-/// Decode, prefill and mixed batches are the same to a plan. `update` distributes the work with
-/// Algorithm 1 (see `Schedule`); `run` allocates nothing. The same batch, shape, variant and number
+/// Decode, prefill and mixed batches are the same to a plan. `update` distributes the work evenly
+/// over the workers (see `Schedule`); `run` allocates nothing. The same batch, shape, variant and number
 /// of workers give the same bits, whatever the number of threads. Not for use by two threads at
 /// once.
 public final class AttentionPlan {
@@ -44,7 +44,12 @@ public final class AttentionPlan {
   let pageOffsets = Section<Int32>()
   let pageIndices = Section<Int32>()
   let kvLengths = Section<Int32>()
-  let queryOffsets = Section<Int>()
+  let queryLengths = Section<Int32>()
+  // Of every query row: its request and absolute position.
+  let rowRequests = Section<Int32>()
+  let rowPositions = Section<Int32>()
+  /// The query rows that tiles point into: all rows in order.
+  let queryRows = Section<Int32>()
 
   /// Why a plan could not be made or run.
   public enum Failure: Error, Hashable {
@@ -111,7 +116,9 @@ public final class AttentionPlan {
     self.variant = variant
     self.workers = workers
     self.device = device
-    schedule = Schedule(workers: workers, granule: Int(SWA_PANEL_TOKENS))
+    schedule = Schedule(
+      workers: workers, kvHeads: shape.kvHeads, group: shape.groupSize,
+      granule: Int(SWA_PANEL_TOKENS))
     parameters = ParameterStore(variant, heads: shape.queryHeads, kvHeads: shape.kvHeads)
     code = VariantCode(variant, shape, bound: parameters.bound, parameters.data)
     variantMemory = VariantMemory(code, shape: shape, threads: device.pool.count)
@@ -147,20 +154,49 @@ public final class AttentionPlan {
       throw .tooLarge("query tiles")
     }
     parameters.begin(batch)
-    if let tensors { try bind(tensors) } else { lower() }
-    code.reserveTables(for: batch, shape, on: device)
+    if let tensors { try take(tensors) }
+    lower()
+    take(batch)
+    distribute()
+  }
+
+  /// Cuts the batch into tiles and these into work.
+  private func distribute() {
+    code.reserveTables(
+      kvLengths: kvLengths.elements, queryLengths: queryLengths.elements, shape, on: device)
+    schedule.removeAllTiles()
+    var firstQuery = 0
+    for request in 0..<queryLengths.count {
+      addTiles(of: request, firstQuery: firstQuery)
+      firstQuery += Int(queryLengths.base[request])
+    }
+    schedule.distribute(queryRows: queryRows.base, queryCount: queryCount)
+    workspace.reserve(states: schedule.stateCount)
+  }
+
+  /// Copies what a run reads of a batch to where it reads it.
+  private func take(_ batch: AttentionBatch) {
     pageSize = batch.pages.pageSize
     pageOffsets.assign(batch.pages.offsets)
     pageIndices.assign(batch.pages.indices)
     kvLengths.assign(batch.pages.kvLengths)
-    queryOffsets.assign(batch.queries.offsets)
     queryCount = batch.queries.total
     largestPage = -1
     for page in pageIndices.elements { largestPage = max(largestPage, page) }
-    schedule.removeAllTiles()
-    for request in 0..<batch.requestCount { addTiles(of: request) }
-    schedule.distribute()
-    workspace.reservePartialRows(schedule.partialRows * shape.kvHeads)
+    queryLengths.removeAll()
+    rowRequests.removeAll()
+    rowPositions.removeAll()
+    queryRows.removeAll()
+    for request in 0..<batch.requestCount {
+      let rows = batch.queries[request]
+      queryLengths.append(Int32(rows.count))
+      let first = kvLengths.base[request] - Int32(rows.count)
+      for row in rows {
+        rowRequests.append(Int32(request))
+        rowPositions.append(first + Int32(row - rows.lowerBound))
+        queryRows.append(Int32(row))
+      }
+    }
   }
 
   /// Replaces the data of tensor parameters and masks, by name; others keep theirs.
@@ -168,40 +204,73 @@ public final class AttentionPlan {
   /// To be called after `update`, before the next run: for data that differs from layer to layer,
   /// as scales of stored keys. Shapes are checked against the planned batch.
   public func bind(_ tensors: VariantTensors) throws(Failure) {
+    try take(tensors)
+    // Which tensors have data may decide which keys are read.
+    if lower() { distribute() }
+  }
+
+  private func take(_ tensors: VariantTensors) throws(Failure) {
     do throws(AttentionVariant.Invalid) {
       try parameters.bind(tensors)
     } catch {
       throw .variant(error)
     }
-    lower()
   }
 
   /// Lowers the variant again where other nullable parameters have data than before.
-  private func lower() {
-    if parameters.bound == code.bound { return }
+  @discardableResult
+  private func lower() -> Bool {
+    if parameters.bound == code.bound { return false }
     code = VariantCode(variant, shape, bound: parameters.bound, parameters.data)
     variantMemory = VariantMemory(code, shape: shape, threads: device.pool.count)
     workspace.attach(variantMemory.scratches)
+    return true
   }
 
-  /// Cuts a request's packed rows into tiles and leaves out the keys that the bounds exclude.
-  private func addTiles(of request: Int) {
+  /// Cuts a request's queries into tiles and leaves out the keys that the bounds exclude.
+  ///
+  /// Tiles hold whole queries where a group fits one.
+  private func addTiles(of request: Int, firstQuery: Int) {
     let group = shape.groupSize
-    let queryLength = queryOffsets.base[request + 1] - queryOffsets.base[request]
+    let queryLength = Int(queryLengths.base[request])
     let kvLength = Int(kvLengths.base[request])
-    let rows = queryLength * group
     let granule = schedule.granule
-    for first in stride(from: 0, to: rows, by: Self.largestTile) {
-      let count = min(Self.largestTile, rows - first)
-      let start = kvLength - queryLength
-      let queries = start + first / group...start + (first + count - 1) / group
-      let keys = code.bounds.keys(
-        queries: queries, kvLength: kvLength, queryLength: queryLength)
-      schedule.add(
-        QueryTile(
-          request: Int32(request), firstRow: Int32(first), rowCount: Int32(count),
-          kvFirst: Int32(keys.lowerBound / granule * granule), kvEnd: Int32(keys.upperBound)))
+    let queries = max(Self.largestTile / group, 1)
+    for first in stride(from: 0, to: queryLength, by: queries) {
+      let count = min(queries, queryLength - first)
+      let start = kvLength - queryLength + first
+      let positions = start...start + count - 1
+      for member in stride(from: 0, to: count * group, by: Self.largestTile) {
+        let tile = QueryTile(
+          firstQuery: Int32(firstQuery + first), firstMember: Int32(member),
+          rowCount: Int32(min(count * group - member, Self.largestTile)),
+          pages: pageOffsets.base[request], kvFirst: 0, kvEnd: 0)
+        if code.bounds.hasGaps {
+          addSegments(of: tile, positions, kvLength: kvLength, queryLength: queryLength)
+        } else {
+          let keys = code.bounds.keys(
+            queries: positions, kvLength: kvLength, queryLength: queryLength)
+          add(tile, keys.lowerBound / granule * granule..<keys.upperBound, isSole: true)
+        }
+      }
     }
+  }
+
+  /// Adds a tile for every run of keys that a disjunction, as sinks or a window, leaves.
+  private func addSegments(
+    of tile: QueryTile, _ positions: ClosedRange<Int>, kvLength: Int, queryLength: Int
+  ) {
+    let ranges = code.bounds.segments(
+      queries: positions, kvLength: kvLength, queryLength: queryLength,
+      granule: schedule.granule, gap: AttentionWorkspace.tileKeys)
+    for range in ranges { add(tile, range, isSole: ranges.count == 1) }
+  }
+
+  private func add(_ tile: QueryTile, _ keys: Range<Int>, isSole: Bool) {
+    var tile = tile
+    (tile.kvFirst, tile.kvEnd) = (Int32(keys.lowerBound), Int32(keys.upperBound))
+    tile.isSole = isSole
+    schedule.add(tile)
   }
 }
 

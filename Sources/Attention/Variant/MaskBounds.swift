@@ -97,12 +97,11 @@ package struct MaskBounds: Sendable {
   /// Ascending disjoint ranges that hold the keys of every query in a range, each beginning at a
   /// multiple of `granule`; between two of them no query has a key.
   ///
-  /// Ranges less than `gap` apart are one.
+  /// Ranges less than `gap` apart are one; there is at least one, empty where no query has keys.
   package func segments(
     queries: ClosedRange<Int>, kvLength: Int, queryLength: Int = 0, granule: Int, gap: Int
   ) -> [Range<Int>] {
     let whole = keys(queries: queries, kvLength: kvLength, queryLength: queryLength)
-    if whole.isEmpty { return [] }
     var ranges = [whole]
     for region in regions {
       let others = region.keys(queries: queries, kvLength: kvLength, queryLength: queryLength)
@@ -119,7 +118,7 @@ package struct MaskBounds: Sendable {
         joined.append(first..<range.upperBound)
       }
     }
-    return joined
+    return joined.isEmpty ? [0..<0] : joined
   }
 
   /// Whether `segments` can give more than one range.

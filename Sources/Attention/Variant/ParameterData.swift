@@ -73,6 +73,8 @@ struct ParameterData {
 
   /// The least and greatest entry of a tensor over a block of places.
   func range(_ number: Int, _ row: Expression.TensorRow, over places: PlaceRange) -> Interval {
+    guard places.request.count == 1 else { return .everything }
+    let (request, kvLength) = (places.request.lowerBound, places.kvLength.lowerBound)
     let tensor = tensors[number]
     let heads =
       switch tensor.heads {
@@ -81,15 +83,15 @@ struct ParameterData {
       case .kv: places.kvHead
       }
     let rows: ClosedRange<Int>
-    let first = tokenOffsets[places.request]
+    let first = tokenOffsets[request]
     switch row {
     case .key: rows = first + places.kv.lowerBound...first + places.kv.upperBound
     case .query:
       rows = first + max(places.query.lowerBound, 0)...first + max(places.query.upperBound, 0)
     case .queryRow:
-      let shift = queryOffsets[places.request] - places.kvLength + places.queryLength
+      let shift = queryOffsets[request] - kvLength + places.queryLength.lowerBound
       rows = shift + places.query.lowerBound...shift + places.query.upperBound
-    case .request: rows = places.request...places.request
+    case .request: rows = request...request
     case .only: return .everything
     }
     var (low, high) = (Float.infinity, -Float.infinity)
@@ -107,11 +109,12 @@ struct ParameterData {
 
   /// Whether a custom mask is all ones, all zeros or both over a block of places.
   func truth(ofMask number: Int, over places: PlaceRange) -> Interval {
+    guard places.request.count == 1 else { return .either }
     var (some, all) = (false, true)
     var place = ScorePlace()
-    place.request = places.request
-    place.kvLength = places.kvLength
-    place.queryLength = places.queryLength
+    place.request = places.request.lowerBound
+    place.kvLength = places.kvLength.lowerBound
+    place.queryLength = places.queryLength.lowerBound
     for query in places.query {
       place.query = query
       let (bytes, row) = bits(number, at: place)

@@ -173,10 +173,10 @@ typedef struct swa_attention_kernels {
                   float *alpha);
   /// out[i] = o[i]·factor.
   void (*scale)(const float *o, size_t d, float factor, float *out);
-  /// The merge ⊕ of `count` partial states of one row, in order: state i at o + i·stride with its
-  /// natural log-sum-exp at lse[i·lse_stride]. All empty: out = 0 and −∞ is returned.
-  float (*merge)(const float *o, size_t stride, const float *lse, size_t lse_stride, size_t count,
-                 size_t d, float *out);
+  /// The merge ⊕ of `count` partial states of one row, in order: state i at o + states[i]·d with
+  /// its natural log-sum-exp at lse[states[i]]. All empty: out = 0 and −∞ is returned.
+  float (*merge)(const float *o, const float *lse, const int32_t *states, size_t count, size_t d,
+                 float *out);
 
   /// Executes a tile program over `rows × width` floats.
   void (*run_tile)(const swa_tile_step *steps, size_t count, const swa_tile_memory *memory,
