@@ -7,15 +7,43 @@ import Testing
 @Suite struct BlockRowTests {
   static let pageSizes = [1, 3, 16, 32]
 
-  /// Masks that look at positions: whatever a page list leaves out, they stay where they are.
-  static let variants = [
-    AttentionVariant.full, .causal, .causal.combined(with: .slidingWindow(left: 13)),
-    .causal.combined(with: .alibi(heads: 4)),
-    AttentionVariant("every third") { v in
-      v.mask { at in at.kv - 3 * floor(at.kv / 3) < 0.5 }
-      v.logits { s, at in s + 0.01 * (at.kv - at.query) }
-    },
-  ]
+  /// Variants that look at positions: whatever a page list leaves out, they stay where they are.
+  static func variants(heads: Int) -> [AttentionVariant] {
+    [
+      .full, .causal, .causal.combined(with: .slidingWindow(left: 13)),
+      .causal.combined(with: .alibi(heads: heads)),
+      AttentionVariant("every third") { v in
+        v.mask { at in at.kv - 3 * floor(at.kv / 3) < 0.5 }
+        v.logits { s, at in s + 0.01 * (at.kv - at.query) }
+      },
+      .causal.combined(with: .rope()), .streaming(sinks: 5, window: 40),
+      .causal.combined(with: .documentMask), .customMask, .causal.combined(with: .cacheScales),
+      .softCap(2),
+    ]
+  }
+
+  /// Data for every tensor that these variants name.
+  private static func tensors(
+    for variant: AttentionVariant, _ batch: AttentionBatch, kvHeads: Int, _ random: inout Random
+  ) -> VariantTensors {
+    var tensors = VariantTensors()
+    let tokens = batch.pages.kvLengths.reduce(0) { $0 + Int($1) }
+    if variant.name.contains("document") {
+      tensors["document"] = (0..<tokens).map { _ in Float(Int.random(in: 0..<3, using: &random)) }
+    }
+    if variant.name.contains("scales") {
+      tensors["key-scale"] = (0..<tokens * kvHeads).map { _ in 1.5 + random.float() }
+      tensors["value-scale"] = (0..<tokens * kvHeads).map { _ in 1.5 + random.float() }
+    }
+    if variant.name.contains("custom") {
+      var bits = random
+      tensors[mask: "custom-mask"] = VariantTensors.packing(batch) { _, _, _ in
+        Int.random(in: 0..<3, using: &bits) > 0
+      }
+      random = bits
+    }
+    return tensors
+  }
 
   /// Requests in shuffled pages of a pool that is a little larger.
   private struct Pages {
@@ -44,9 +72,9 @@ import Testing
   func fixedBlockMasks(pageSize: Int) throws {
     let device = try CPUDevice(threads: 2)
     var random = Random(UInt64(pageSize))
-    for (number, variant) in Self.variants.enumerated() {
-      let (m, n) = ([37, 5, 130, 33, 64][number], [150, 67, 140, 333, 64][number])
-      let (r, c) = ([5, 1, 64, 7, 100][number], pageSize * [1, 2, 3, 1, 2][number])
+    for (number, variant) in Self.variants(heads: 4).enumerated() {
+      let (m, n) = ([37, 5, 130, 33, 64][number % 5], [150, 67, 140, 333, 64][number % 5])
+      let (r, c) = ([5, 1, 64, 7, 100][number % 5], pageSize * [1, 2, 3, 1, 2][number % 5])
       var offsets = [0]
       var indices: [Int] = []
       for row in 0..<(m + r - 1) / r {
@@ -70,6 +98,7 @@ import Testing
       let blocks = isRead
       var test = PoolCase(pageCount: pages.count, batch: batch, slot: pages.slot)
       test.variant = variant
+      test.tensors = Self.tensors(for: variant, batch, kvHeads: 2, &random)
       test.elementType = number % 2 == 0 ? .float32 : .bfloat16
       test.attends = { _, i, _, position in blocks.contains([i / r, position / c]) }
       try test.check(device, "R \(r), C \(c), pages of \(pageSize)")
@@ -80,7 +109,7 @@ import Testing
   func variableBlockMasksOfEveryHead(pageSize: Int) throws {
     let device = try CPUDevice(threads: 2)
     var random = Random(UInt64(pageSize) + 10)
-    for (number, variant) in Self.variants.enumerated() {
+    for variant in Self.variants(heads: 6) {
       let lengths: [(query: Int, kv: Int)] = [
         (23, 36 * pageSize), (1, 7 * pageSize), (0, 3),
       ]
@@ -116,8 +145,9 @@ import Testing
         rows: BlockRows(masks: masks, pageSize: pageSize))
       var test = PoolCase(pageCount: pages.count, batch: batch, slot: pages.slot)
       test.shape = AttentionShape(
-        queryHeads: number == 3 ? 6 : 3, kvHeads: 3, headDimension: 16, valueDimension: 20)
-      test.variant = number == 3 ? .causal.combined(with: .alibi(heads: 6)) : variant
+        queryHeads: 6, kvHeads: 3, headDimension: 16, valueDimension: 20)
+      test.variant = variant
+      test.tensors = Self.tensors(for: variant, batch, kvHeads: 3, &random)
       test.attends = { r, i, head, position in expected[r][head][i][position] }
       try test.check(device, "pages of \(pageSize)")
     }
@@ -128,7 +158,7 @@ import Testing
     let device = try CPUDevice(threads: 2)
     var random = Random(UInt64(pageSize) + 20)
     for isPerHead in [false, true] {
-      for variant in Self.variants {
+      for variant in Self.variants(heads: 4) {
         let lengths: [(query: Int, kv: Int)] = [
           (1, 400), (1, 33), (3, 250), (1, 1), (0, 40), (2, 700),
         ]
@@ -150,6 +180,7 @@ import Testing
           batch: try AttentionBatch(queries: queries, pages: pages.table, rows: rows),
           slot: pages.slot)
         test.variant = variant
+        test.tensors = Self.tensors(for: variant, test.batch, kvHeads: 2, &random)
         test.elementType = .bfloat16
         test.attends = { r, _, head, position in
           chosen[r][isPerHead ? head : 0].contains(position / pageSize)
@@ -163,7 +194,7 @@ import Testing
   func pagesAtPositionsOfTheirOwn(pageSize: Int) throws {
     let device = try CPUDevice(threads: 2)
     var random = Random(UInt64(pageSize) + 30)
-    for (number, variant) in Self.variants.enumerated() {
+    for (number, variant) in Self.variants(heads: 4).enumerated() {
       var offsets = [0]
       var positions: [[Int]] = []
       var lengths: [Int] = []
@@ -198,6 +229,7 @@ import Testing
           .map { pool[firsts[r] + $0] * pageSize + position - lists[r][$0] }
       }
       test.variant = variant
+      test.tensors = Self.tensors(for: variant, batch, kvHeads: 2, &random)
       test.elementType = number % 2 == 0 ? .float16 : .float32
       try test.check(device, "pages of \(pageSize)")
     }
@@ -238,12 +270,80 @@ import Testing
       return slots
     }
     #expect(table.kvLengths.map(Int.init) == slots.map(\.count))
-    for variant in Self.variants {
+    for variant in Self.variants(heads: 4) {
       var test = PoolCase(
         pageCount: count,
         batch: try AttentionBatch(queries: RaggedIndex(lengths: queries), pages: table)
       ) { slots[$0][$1] }
       test.variant = variant
+      test.tensors = Self.tensors(for: variant, test.batch, kvHeads: 2, &random)
+      try test.check(device, "pages of \(pageSize)")
+    }
+  }
+
+  @Test(arguments: pageSizes)
+  func speculationTrees(pageSize: Int) throws {
+    let device = try CPUDevice(threads: 2)
+    var random = Random(UInt64(pageSize) + 60)
+    let lengths: [(draft: Int, kv: Int)] = [(13, 200), (1, 40), (0, 30), (40, 40), (64, 777)]
+    let parents = lengths.map { length in
+      (0..<length.draft).map { Int.random(in: -1..<$0, using: &random) }
+    }
+    let pages = try Pages(lengths.map(\.kv), pageSize, &random)
+    let step = try SpeculationBatch(
+      trees: parents.map { try SpeculationTree(parents: $0) }, pages: pages.table)
+    /// Whether a draft token is another one or above it.
+    func isOnPath(_ r: Int, _ token: Int, of i: Int) -> Bool {
+      var next = i
+      while next > token { next = parents[r][next] }
+      return next == token
+    }
+    var test = PoolCase(pageCount: pages.count, batch: step.batch, slot: pages.slot)
+    test.attends = { r, i, _, position in
+      let token = position - (lengths[r].kv - lengths[r].draft)
+      return token < 0 || isOnPath(r, token, of: i)
+    }
+    for (variant, name) in [
+      (AttentionVariant.customMask, "custom-mask"), (.treeMask, "tree"),
+      (.treeMask.combined(with: .rope()), "tree"),
+    ] {
+      test.variant = variant
+      test.tensors[mask: name] = step.mask.bytes
+      try test.check(device, "pages of \(pageSize)")
+      test.tensors = VariantTensors()
+    }
+  }
+
+  /// Pages without a set bit are not read at all; within the others the mask decides.
+  @Test(arguments: pageSizes)
+  func rowsThatCoverACustomMask(pageSize: Int) throws {
+    let device = try CPUDevice(threads: 2)
+    var random = Random(UInt64(pageSize) + 70)
+    let shapes = [(20, 300), (1, 77), (0, 10), (45, 45)].map {
+      PackedMask.Shape(queries: $0.0, keys: $0.1)
+    }
+    let bits = shapes.map { shape in
+      (0..<shape.queries * shape.keys).map { _ in Int.random(in: 0..<30, using: &random) == 0 }
+    }
+    let mask = try PackedMask(bits, shapes: shapes)
+    let pages = try Pages(shapes.map(\.keys), pageSize, &random)
+    for rowSize in [1, 8, 100] {
+      let rows = try BlockRows(covering: mask, rowSize: rowSize, pageSize: pageSize)
+      let batch = try AttentionBatch(
+        queries: RaggedIndex(lengths: shapes.map(\.queries)), pages: pages.table, rows: rows)
+      var test = PoolCase(pageCount: pages.count, batch: batch, slot: pages.slot)
+      test.variant = .customMask
+      test.tensors[mask: "custom-mask"] = mask.bytes
+      // The slots of listed pages hold numbers; the oracle sees the mask alone.
+      test.attends = { r, i, _, position in
+        let block = i / rowSize * rowSize
+        let page = position / pageSize * pageSize
+        return (block..<min(block + rowSize, shapes[r].queries)).contains { query in
+          (page..<min(page + pageSize, shapes[r].keys)).contains {
+            bits[r][query * shapes[r].keys + $0]
+          }
+        }
+      }
       try test.check(device, "pages of \(pageSize)")
     }
   }
@@ -252,7 +352,7 @@ import Testing
   @Test func randomBlockRows() throws {
     let device = try CPUDevice(threads: 2)
     var random = Random(50)
-    for number in 0..<60 {
+    for number in 0..<110 {
       let pageSize = [1, 2, 3, 5, 16, 48][number % 6]
       let kvHeads = Int.random(in: 1...3, using: &random)
       let lengths = (0..<Int.random(in: 1...5, using: &random)).map { _ in
@@ -290,11 +390,10 @@ import Testing
       var test = PoolCase(pageCount: pages.count, batch: batch, slot: pages.slot)
       test.shape = AttentionShape(
         queryHeads: kvHeads * group, kvHeads: kvHeads,
-        headDimension: Int.random(in: 1...40, using: &random))
-      let variant = Self.variants[number % Self.variants.count]
-      test.variant =
-        number % Self.variants.count == 3
-        ? .causal.combined(with: .alibi(heads: kvHeads * group)) : variant
+        headDimension: 2 * Int.random(in: 1...20, using: &random))
+      let variants = Self.variants(heads: kvHeads * group)
+      test.variant = variants[number % variants.count]
+      test.tensors = Self.tensors(for: test.variant, batch, kvHeads: kvHeads, &random)
       test.seed = UInt64(number)
       test.elementType = [.float32, .bfloat16, .float16][number % 3]
       test.attends = { r, i, head, position in

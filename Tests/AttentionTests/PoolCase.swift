@@ -19,6 +19,8 @@ struct PoolCase {
   var attends: (_ request: Int, _ i: Int, _ head: Int, _ position: Int) -> Bool = { _, _, _, _ in
     true
   }
+  /// The data of the variant's tensors.
+  var tensors = VariantTensors()
   var seed: UInt64 = 1
 
   /// The largest relative error of outputs and log-sum-exps; infinite where an empty row is not
@@ -63,7 +65,8 @@ struct PoolCase {
     var output = [Float](repeating: .nan, count: max(tokens * columns, 1))
     var lse = [Float](repeating: .nan, count: max(tokens * shape.queryHeads, 1))
     let plan = try AttentionPlan(
-      device: device, shape: shape, variant: variant, batch: batch, workers: workers)
+      device: device, shape: shape, variant: variant, batch: batch, tensors: tensors,
+      workers: workers)
     try queries.withUnsafeMutableBufferPointer { queries in
       try output.withUnsafeMutableBufferPointer { output in
         try lse.withUnsafeMutableBufferPointer { lse in
@@ -79,7 +82,11 @@ struct PoolCase {
       }
     }
 
-    let oracle = DenseAttention(shape: shape, variant: variant)
+    let oracle = DenseAttention(
+      shape: shape, variant: variant, tensors: tensors,
+      lengths: (0..<batch.requestCount).map {
+        (batch.queries[$0].count, Int(batch.pages.kvLengths[$0]))
+      })
     var worst = (output: 0.0, lse: 0.0)
     for r in 0..<batch.requestCount {
       let request = request(r, queries, keys, values)

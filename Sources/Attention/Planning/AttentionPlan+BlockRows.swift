@@ -1,138 +1,139 @@
 internal import Tensors
 
+/// A block row as a plan keeps it: queries, and the list of pages they read.
+struct BlockRow: BitwiseCopyable {
+  var request: Int32
+  /// The row of its first query in the query matrix.
+  var firstQuery: Int32
+  /// The absolute position of its first query.
+  var position: Int32
+  /// The number of queries.
+  var queries: Int32
+  /// The key/value head; −1 stands for all.
+  var kvHead: Int32
+  /// Where its pages begin in the plan's page indices and positions.
+  var firstPage: Int32
+  /// The number of pages.
+  var pages: Int32
+  /// The keys that the pages hold.
+  var keys: Int32
+  /// The position of its first key where its pages have no gaps, so that keys are numbered by
+  /// position; −1 where they are numbered through the list.
+  var start: Int32
+}
+
 // Batches in which not all queries read all pages, or pages stand at positions of their own.
 extension AttentionPlan {
-  /// A list of pages as the tiles of one block row read it.
-  private struct PageList {
-    /// Where it begins in `pageIndices` and `pagePositions`.
-    var first: Int
-    var pages: Int
-    /// Tokens in all its pages.
-    var tokens: Int
-    /// The number of key 0's page, where keys are numbered by position; `nil` where they are
-    /// numbered through the list.
-    var keyZero: Int?
-  }
-
-  /// Copies the pages, and their positions, that block rows name.
-  func takePages(of batch: AttentionBatch) {
+  /// Copies block rows with the pages that they name, and the positions of these; a batch in which
+  /// every query reads all keys of its request needs none.
+  func takeBlockRows(of batch: AttentionBatch) throws(Failure) {
+    blockRows.removeAll()
     pagePositions.removeAll()
+    if batch.isContiguous { return }
     guard let rows = batch.rows else {
-      pageIndices.assign(batch.pages.indices)
       pagePositions.assign(batch.pages.positions)
+      for request in 0..<batch.requestCount where !batch.queries[request].isEmpty {
+        add(
+          BlockRows.Row(request: request, queries: 0..<batch.queries[request].count), batch,
+          pages: Int(batch.pages.offsets[request])..<Int(batch.pages.offsets[request + 1]))
+      }
       return
     }
     pageIndices.removeAll()
     for (i, row) in rows.rows.enumerated() {
+      // The batch has seen to it that heads come in order.
+      let heads = row.kvHead.map { $0 + 1 } ?? shape.kvHeads
+      let isLast = i + 1 == rows.count || rows.rows[i + 1].request != row.request
+      if heads > shape.kvHeads || isLast && heads != shape.kvHeads {
+        throw .blockRowHeads(request: row.request, expected: shape.kvHeads, found: heads)
+      }
       let first = Int(batch.pages.offsets[row.request])
+      let listed = pageIndices.count
       for page in rows.pages(of: i) {
         pageIndices.append(batch.pages.indices[first + Int(page)])
         pagePositions.append(Int32(batch.pages.position(of: Int(page), in: row.request)))
       }
+      add(row, batch, pages: listed..<pageIndices.count)
     }
   }
 
-  /// Adds the tiles of every block row; a request without block rows is one.
-  func addBlockRows(of batch: AttentionBatch) throws(Failure) {
-    guard let rows = batch.rows else {
-      for request in 0..<batch.requestCount where !batch.queries[request].isEmpty {
-        addTiles(
-          of: request, queries: 0..<batch.queries[request].count, kvHead: nil,
-          pageList(batch, request, from: Int(batch.pages.offsets[request])), batch)
-      }
-      return
+  private func add(_ row: BlockRows.Row, _ batch: AttentionBatch, pages: Range<Int>) {
+    let kvLength = Int(kvLengths.base[row.request])
+    let queries = batch.queries[row.request]
+    var block = BlockRow(
+      request: Int32(row.request), firstQuery: Int32(queries.lowerBound + row.queries.lowerBound),
+      position: Int32(kvLength - queries.count + row.queries.lowerBound),
+      queries: Int32(row.queries.count), kvHead: Int32(row.kvHead ?? -1),
+      firstPage: Int32(pages.lowerBound), pages: Int32(pages.count), keys: 0, start: 0)
+    if let last = pages.last {
+      let (start, end) = (Int(pagePositions.base[pages.lowerBound]), Int(pagePositions.base[last]))
+      let full = (pages.count - 1) * pageSize
+      block.keys = Int32(full + min(pageSize, kvLength - end))
+      // Pages without gaps, wherever they begin, are an ordinary list that is entered later.
+      let isPlain = end - start == full && start % pageSize == 0
+      let isAligned = start == 0 || pageSize % schedule.granule == 0
+      block.start = isPlain && isAligned ? Int32(start) : -1
     }
-    var head = 0
-    for (i, row) in rows.rows.enumerated() {
-      head = row.kvHead.map { $0 + 1 } ?? shape.kvHeads
-      let isLast = i + 1 == rows.count || rows.rows[i + 1].request != row.request
-      if head > shape.kvHeads || isLast && head != shape.kvHeads {
-        throw .blockRowHeads(request: row.request, expected: shape.kvHeads, found: head)
-      }
-      addTiles(
-        of: row.request, queries: row.queries, kvHead: row.kvHead,
-        pageList(batch, row.request, from: Int(rows.offsets[i]), count: rows.pages(of: i).count),
-        batch)
-    }
+    blockRows.append(block)
   }
 
-  private func pageList(
-    _ batch: AttentionBatch, _ request: Int, from first: Int, count: Int? = nil
-  ) -> PageList {
-    let pages = count ?? batch.pages.pageCount(of: request)
-    var list = PageList(first: first, pages: pages, tokens: 0, keyZero: first)
-    if pages == 0 { return list }
-    let start = position(list, 0)
-    let last = position(list, pages - 1)
-    list.tokens = (pages - 1) * pageSize + min(pageSize, Int(kvLengths.base[request]) - last)
-    // Pages without gaps, wherever they begin, are an ordinary list that is entered later.
-    let isPlain = last - start == (pages - 1) * pageSize && start % pageSize == 0
-    if !isPlain || start > 0 && pageSize % schedule.granule != 0 {
-      list.keyZero = nil
-    } else {
-      list.keyZero = first - start / pageSize
-    }
-    return list
-  }
-
-  /// The absolute position of a page of a list; ascending.
-  @inline(__always)
-  private func position(_ list: PageList, _ page: Int) -> Int {
-    pagePositions.count == 0 ? page * pageSize : Int(pagePositions.base[list.first + page])
-  }
-
-  /// Cuts a block row's queries into tiles, leaving out pages that the bounds exclude.
-  private func addTiles(
-    of request: Int, queries: Range<Int>, kvHead: Int?, _ list: PageList, _ batch: AttentionBatch
-  ) {
+  /// Cuts a block row's queries into tiles and leaves out the pages that the bounds exclude.
+  func addTiles(of row: BlockRow) {
     let group = shape.groupSize
-    let kvLength = Int(kvLengths.base[request])
-    let rows = max(Self.largestTile / group, 1)
-    for first in stride(from: queries.lowerBound, to: queries.upperBound, by: rows) {
-      let count = min(rows, queries.upperBound - first)
-      let start = kvLength - batch.queries[request].count + first
-      let bounded = bounds.keys(queries: start...start + count - 1, kvLength: kvLength)
-      let keys = keys(within: bounded, of: list)
+    let kvLength = Int(kvLengths.base[Int(row.request)])
+    let queryLength = Int(queryLengths.base[Int(row.request)])
+    let queries = max(Self.largestTile / group, 1)
+    let skipped = row.start > 0 ? Int(row.start) / pageSize : 0
+    for first in stride(from: 0, to: Int(row.queries), by: queries) {
+      let count = min(queries, Int(row.queries) - first)
+      let start = Int(row.position) + first
+      let bounded = code.bounds.segments(
+        queries: start...start + count - 1, kvLength: kvLength, queryLength: queryLength,
+        granule: 1, gap: 0)
+      let keys = keys(of: row, within: bounded)
       for member in stride(from: 0, to: count * group, by: Self.largestTile) {
-        schedule.add(
-          QueryTile(
-            firstQuery: Int32(batch.queries.offsets[request] + first), firstMember: Int32(member),
-            rowCount: Int32(min(count * group - member, Self.largestTile)),
-            pages: Int32(list.keyZero ?? list.first), kvFirst: Int32(keys.lowerBound),
-            kvEnd: Int32(keys.upperBound), hasPositions: list.keyZero == nil,
-            kvHead: Int32(kvHead ?? -1)))
+        let tile = QueryTile(
+          firstQuery: row.firstQuery + Int32(first), firstMember: Int32(member),
+          rowCount: Int32(min(count * group - member, Self.largestTile)),
+          pages: row.firstPage - Int32(skipped), kvFirst: 0, kvEnd: 0,
+          hasPositions: row.start < 0, kvHead: row.kvHead)
+        for range in keys { add(tile, range, isSole: keys.count == 1) }
       }
     }
   }
 
-  /// The keys of a list from the first to the last that lie in a range of positions, numbered as
-  /// the list's tiles number them; they begin on the schedule's granule.
-  private func keys(within bounded: Range<Int>, of list: PageList) -> Range<Int> {
-    // The pages that begin before the range does, or at its first position; before its end.
-    let before = pages(of: list) { $0 < bounded.lowerBound + 1 }
-    let end = pages(of: list) { $0 < bounded.upperBound }
-    if bounded.isEmpty || end == 0 { return 0..<0 }
-    var first = max(before - 1, 0)
-    var skipped = max(bounded.lowerBound - position(list, first), 0)
-    if skipped >= pageSize { (first, skipped) = (first + 1, 0) }
-    let last = end - 1
-    if first > last { return 0..<0 }
-    let tokens = min(pageSize, bounded.upperBound - position(list, last))
-    let numbers = first * pageSize + skipped..<min(last * pageSize + tokens, list.tokens)
-    if numbers.isEmpty { return 0..<0 }
-    let offset = list.keyZero == nil ? 0 : position(list, 0)
-    let granule = schedule.granule
-    return (numbers.lowerBound + offset) / granule * granule..<numbers.upperBound + offset
+  /// The keys of a row that lie in ascending ranges of positions, numbered as its tiles number
+  /// them, in ranges that begin on the schedule's granule; at least one range, maybe empty.
+  ///
+  /// Ranges that are less than a tile of keys apart are one.
+  private func keys(of row: BlockRow, within bounded: [Range<Int>]) -> [Range<Int>] {
+    var ranges: [Range<Int>] = []
+    let offset = max(Int(row.start), 0)
+    for range in bounded where !range.isEmpty {
+      let numbers = number(of: range.lowerBound, in: row)..<number(of: range.upperBound, in: row)
+      if numbers.isEmpty { continue }
+      let first = (numbers.lowerBound + offset) / schedule.granule * schedule.granule
+      let end = numbers.upperBound + offset
+      if let last = ranges.last, first < last.upperBound + AttentionWorkspace.tileKeys {
+        ranges[ranges.count - 1] = last.lowerBound..<end
+      } else {
+        ranges.append(first..<end)
+      }
+    }
+    return ranges.isEmpty ? [0..<0] : ranges
   }
 
-  /// The number of leading pages whose first positions fulfil a condition.
-  @inline(__always)
-  private func pages(of list: PageList, where holds: (Int) -> Bool) -> Int {
-    var (low, high) = (0, list.pages)
+  /// How many keys of a row stand before a position.
+  private func number(of position: Int, in row: BlockRow) -> Int {
+    let positions = pagePositions.base + Int(row.firstPage)
+    // The pages that begin before it; all but the last of them are whole.
+    var (low, high) = (0, Int(row.pages))
     while low < high {
       let middle = (low + high) / 2
-      if holds(position(list, middle)) { low = middle + 1 } else { high = middle }
+      if Int(positions[middle]) < position { low = middle + 1 } else { high = middle }
     }
-    return low
+    if low == 0 { return 0 }
+    let inLast = min(position - Int(positions[low - 1]), pageSize)
+    return min((low - 1) * pageSize + inLast, Int(row.keys))
   }
 }
