@@ -23,31 +23,84 @@ struct PoolCase {
   var tensors = VariantTensors()
   var seed: UInt64 = 1
 
-  /// The largest relative error of outputs and log-sum-exps; infinite where an empty row is not
-  /// exactly 0 and −∞.
-  func error(_ device: CPUDevice, workers: Int) throws -> (output: Double, lse: Double) {
-    var random = Random(seed)
-    let pageSize = batch.pages.pageSize
-    let tokens = batch.queries.total
-    func floats(_ count: Int) -> [Float] { (0..<count).map { _ in random.float() } }
-    let slots = pageCount * pageSize
-    var queries = floats(max(tokens, 1) * shape.queryHeads * shape.headDimension)
-    var keys = floats(slots * shape.kvHeads * shape.headDimension)
-      .map(elementType.rounding)
-    var values = floats(slots * shape.kvHeads * shape.valueDimension)
-      .map(elementType.rounding)
+  /// What a run left.
+  private struct Result {
+    var workers: Int
+    var output: [Float]
+    var lse: [Float]
+  }
 
+  /// Runs with several numbers of workers and compares every row with the oracle's: errors are
+  /// relative to the row's largest element, a row that attends to nothing is exactly 0 and −∞.
+  func check(_ device: CPUDevice, _ comment: Comment = "") throws {
+    var random = Random(seed)
+    func floats(_ count: Int) -> [Float] { (0..<count).map { _ in random.float() } }
+    let slots = pageCount * batch.pages.pageSize
+    let queries = floats(max(batch.queries.total, 1) * shape.queryHeads * shape.headDimension)
     let isUsed = usedSlots()
+    func stored(_ columns: Int) -> [Float] {
+      zip(floats(slots * columns), 0...).map {
+        isUsed[$1 / columns] ? elementType.rounding($0) : .nan
+      }
+    }
+    let keys = stored(shape.kvHeads * shape.headDimension)
+    let values = stored(shape.kvHeads * shape.valueDimension)
+    let cache = try filledCache(keys, values, device)
+    let results = try [1, 2, 7].map { try run(queries, cache, device, workers: $0) }
+
+    let oracle = DenseAttention(
+      shape: shape, variant: variant, tensors: tensors,
+      lengths: (0..<batch.requestCount).map {
+        (batch.queries[$0].count, Int(batch.pages.kvLengths[$0]))
+      })
+    var worst = results.map { _ in (output: 0.0, lse: 0.0) }
+    for r in 0..<batch.requestCount {
+      let request = request(r, queries, keys, values)
+      for i in 0..<request.queryLength {
+        let token = batch.queries[r].lowerBound + i
+        for head in 0..<shape.queryHeads {
+          let expected = oracle.row(i, head: head, of: request)
+          for (n, result) in results.enumerated() {
+            let error = error(of: result, row: token * shape.queryHeads + head, expected)
+            worst[n].output = max(worst[n].output, error.output)
+            worst[n].lse = max(worst[n].lse, error.lse)
+          }
+        }
+      }
+    }
+    for (result, error) in zip(results, worst) {
+      #expect(
+        error.output <= 1e-5 && error.lse <= 1e-5,
+        "\(comment), \(variant.name), \(result.workers) workers: \(error)")
+    }
+  }
+
+  private func error(of result: Result, row: Int, _ expected: (output: [Double], lse: Double))
+    -> (output: Double, lse: Double)
+  {
+    let start = row * shape.valueDimension
+    let found = result.output[start..<start + shape.valueDimension]
+    let sum = Double(result.lse[row])
+    if expected.lse == -.infinity {
+      let isExact = sum == -.infinity && found.allSatisfy { $0 == 0 }
+      return isExact ? (0, 0) : (.infinity, .infinity)
+    }
+    let size = expected.output.map(abs).max() ?? 0
+    let output = zip(found, expected.output).map { abs(Double($0) - $1) / size }.reduce(0) {
+      $1.isNaN ? .infinity : max($0, $1)
+    }
+    return (output, sum.isNaN ? .infinity : abs(sum - expected.lse) / (1 + abs(expected.lse)))
+  }
+
+  private func filledCache(_ keys: [Float], _ values: [Float], _ device: CPUDevice) throws
+    -> PagedKVCache
+  {
     let cache = try PagedKVCache(
-      pageCount: pageCount, pageSize: pageSize, kvHeads: shape.kvHeads,
+      pageCount: pageCount, pageSize: batch.pages.pageSize, kvHeads: shape.kvHeads,
       headDimension: shape.headDimension, valueDimension: shape.valueDimension,
       elementType: elementType)
-    for i in keys.indices where !isUsed[i / (shape.kvHeads * shape.headDimension)] {
-      keys[i] = .nan
-    }
-    for i in values.indices where !isUsed[i / (shape.kvHeads * shape.valueDimension)] {
-      values[i] = .nan
-    }
+    var (keys, values) = (keys, values)
+    let slots = pageCount * batch.pages.pageSize
     try keys.withUnsafeMutableBufferPointer { keys in
       try values.withUnsafeMutableBufferPointer { values in
         try cache.append(
@@ -60,16 +113,25 @@ struct PoolCase {
           slots: Array(0..<slots), on: device)
       }
     }
+    return cache
+  }
 
+  /// Plans and runs; outputs start as NaN.
+  private func run(
+    _ queries: [Float], _ cache: PagedKVCache, _ device: CPUDevice, workers: Int
+  ) throws -> Result {
+    let tokens = batch.queries.total
     let columns = shape.queryHeads * shape.valueDimension
-    var output = [Float](repeating: .nan, count: max(tokens * columns, 1))
-    var lse = [Float](repeating: .nan, count: max(tokens * shape.queryHeads, 1))
+    var queries = queries
+    var result = Result(
+      workers: workers, output: [Float](repeating: .nan, count: max(tokens * columns, 1)),
+      lse: [Float](repeating: .nan, count: max(tokens * shape.queryHeads, 1)))
     let plan = try AttentionPlan(
       device: device, shape: shape, variant: variant, batch: batch, tensors: tensors,
       workers: workers)
     try queries.withUnsafeMutableBufferPointer { queries in
-      try output.withUnsafeMutableBufferPointer { output in
-        try lse.withUnsafeMutableBufferPointer { lse in
+      try result.output.withUnsafeMutableBufferPointer { output in
+        try result.lse.withUnsafeMutableBufferPointer { lse in
           try plan.run(
             queries: MatrixView(
               try #require(queries.baseAddress), rows: tokens,
@@ -81,48 +143,7 @@ struct PoolCase {
         }
       }
     }
-
-    let oracle = DenseAttention(
-      shape: shape, variant: variant, tensors: tensors,
-      lengths: (0..<batch.requestCount).map {
-        (batch.queries[$0].count, Int(batch.pages.kvLengths[$0]))
-      })
-    var worst = (output: 0.0, lse: 0.0)
-    for r in 0..<batch.requestCount {
-      let request = request(r, queries, keys, values)
-      for i in 0..<request.queryLength {
-        let token = batch.queries[r].lowerBound + i
-        for head in 0..<shape.queryHeads {
-          let expected = oracle.row(i, head: head, of: request)
-          let start = token * columns + head * shape.valueDimension
-          let found = output[start..<start + shape.valueDimension]
-          let sum = Double(lse[token * shape.queryHeads + head])
-          if expected.lse == -.infinity {
-            if sum != -.infinity || !found.allSatisfy({ $0 == 0 }) {
-              return (.infinity, .infinity)
-            }
-            continue
-          }
-          let size = expected.output.map(abs).max() ?? 0
-          for (a, b) in zip(found, expected.output) {
-            worst.output = max(worst.output, a.isNaN ? .infinity : abs(Double(a) - b) / size)
-          }
-          worst.lse = max(
-            worst.lse, sum.isNaN ? .infinity : abs(sum - expected.lse) / (1 + abs(expected.lse)))
-        }
-      }
-    }
-    return worst
-  }
-
-  /// Checks several numbers of workers.
-  func check(_ device: CPUDevice, _ comment: Comment = "") throws {
-    for workers in [1, 2, 7] {
-      let error = try error(device, workers: workers)
-      #expect(
-        error.output <= 1e-5 && error.lse <= 1e-5,
-        "\(comment), \(variant.name), \(workers) workers: \(error)")
-    }
+    return result
   }
 
   /// The slots that some query looks at.
