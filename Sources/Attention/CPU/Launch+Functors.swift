@@ -159,6 +159,14 @@ extension Launch {
   ) {
     let tokens = VectorFunctor.tokens
     if functor.tokens.outputCount == 0 { return }
+    if functor.isCounting {
+      let first = place(0).kv
+      for t in 0..<tokens {
+        scratch.tokenNumbers[t] = Double(first + t)
+        scratch.tokenValues[t] = Float(first + t)
+      }
+      return
+    }
     for t in 0..<count {
       var here = place(t)
       here.dimensionCount = functor.dimension
@@ -189,13 +197,11 @@ extension Launch {
     let (across, along) = functor.isPanel ? (1, tokens) : (functor.pitch, 1)
     switch functor.externals[i] {
     case .partner(let partner):
-      for d in 0..<functor.dimension {
-        let from = partner(d, of: functor.dimension)
-        if functor.isPanel {
-          (target + d * tokens).update(from: block + from * tokens, count: tokens)
-        } else {
-          for t in 0..<count { target[t * across + d] = block[t * across + from] }
-        }
+      // A panel is one run of rows; each row of vectors is a run of elements.
+      let width = functor.isPanel ? tokens : 1
+      for t in 0..<(functor.isPanel ? 1 : count) {
+        exchange(
+          partner, block + t * functor.pitch, functor.dimension, width, target + t * functor.pitch)
       }
     case .table(let number, let index):
       let table = functors.tables[number]
@@ -237,6 +243,22 @@ extension Launch {
           target[t * across + d * along] = Float(scratch.scalars[program.outputs[0]])
         }
       }
+    }
+  }
+
+  /// The partners of `count` elements of `width` floats each.
+  private func exchange(
+    _ partner: Expression.Partner, _ x: UnsafePointer<Float>, _ count: Int, _ width: Int,
+    _ y: UnsafeMutablePointer<Float>
+  ) {
+    switch partner {
+    case .own: y.update(from: x, count: count * width)
+    case .neighbour: kernels.swap_neighbours(x, count, width, y)
+    case .opposite(let part):
+      let half = min(max(part ?? count, 0), count) / 2 * width
+      y.update(from: x + half, count: half)
+      (y + half).update(from: x, count: half)
+      (y + 2 * half).update(from: x + 2 * half, count: count * width - 2 * half)
     }
   }
 

@@ -266,6 +266,9 @@ public final class AttentionPlan {
     for range in ranges { add(tile, range, isSole: ranges.count == 1) }
   }
 
+  /// The keys of all tiles together, for one key/value head: what the schedule counts.
+  package var plannedKeys: Int { schedule.tiles.elements.reduce(0) { $0 + $1.length } }
+
   private func add(_ tile: QueryTile, _ keys: Range<Int>, isSole: Bool) {
     var tile = tile
     (tile.kvFirst, tile.kvEnd) = (Int32(keys.lowerBound), Int32(keys.upperBound))

@@ -183,6 +183,8 @@ typedef struct swa_attention_kernels {
                    size_t rows, size_t width);
   /// The 16 columns from `offset` (below 16) on of two adjacent `[d][16]` panels.
   void (*shift_panel)(const float *panels, size_t d, size_t offset, float *out);
+  /// y = x with runs of `width` floats (1 or 16) exchanged in pairs; an odd last one stays.
+  void (*swap_neighbours)(const float *x, size_t runs, size_t width, float *y);
 
   /// y[i] = exp(x[i]); exp(−∞) = 0, NaN stays NaN. `y` may be `x`.
   void (*exp)(const float *x, float *y, size_t count);
