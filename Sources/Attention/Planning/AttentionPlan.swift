@@ -122,8 +122,7 @@ public final class AttentionPlan {
     unmasked = TileProgram.Executable(
       TileProgram(logits: logits, mask: nil), vectors: vectors, heads: shape.queryHeads)
     workspace = AttentionWorkspace(
-      shape: shape, threads: device.pool.count, program: program,
-      valueStrip: device.attentionKernels.value_strip)
+      shape: shape, threads: device.pool.count, program: program)
   }
 
   /// Makes a plan for a batch.
