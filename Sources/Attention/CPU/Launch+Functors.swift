@@ -30,12 +30,23 @@ extension Launch {
     return here
   }
 
+  /// Whether keys or values are made into panels of floats, for a functor.
+  var transformsPanels: Bool { functors.keys.count > 0 || functors.values.count > 0 }
+
+  /// The kernels for panels as they have been gathered: as stored, or packed from rows.
+  private var gathered: swa_kv_kernels {
+    geometry.hasPanels ? stored : stored.packed.pairs ? kernels.bf16 : kernels.f32
+  }
+
   /// The key functor: panels of floats take the place of the stored ones.
   func transformKeys(_ work: HeadItem, _ keyTile: KeyTile, _ scratch: Scratch) {
     let tokens = VectorFunctor.tokens
     for panel in 0..<keyTile.panels {
-      let block = scratch.packedKeys + panel * tokens * (headDimension + headDimension % 2)
-      if geometry.hasPanels { stored.unpack_panel(scratch.panels[panel], headDimension, block) }
+      let block = scratch.variant.keys + panel * tokens * headDimension
+      gathered.unpack_keys(scratch.panels[panel], headDimension, block)
+      if keyScales[work.head] != 1 {
+        kernels.scale(block, tokens * headDimension, keyScales[work.head], block)
+      }
       let first = keyTile.first + panel * tokens
       for stage in functors.keys {
         apply(
@@ -46,22 +57,25 @@ extension Launch {
     }
   }
 
-  /// The value functor: rows of floats take the place of the stored ones.
+  /// The value functor: panels of floats take the place of the stored ones.
   func transformValues(_ work: HeadItem, _ keyTile: KeyTile, _ scratch: Scratch) {
-    let pitch = VectorFunctor.pitch(valueDimension)
     let tokens = VectorFunctor.tokens
-    for first in stride(from: 0, to: keyTile.count, by: tokens) {
-      let count = min(tokens, keyTile.count - first)
-      let block = scratch.variant.values + first * pitch
-      stored.unpack_rows(scratch.valueRows + first, count, valueDimension, block, pitch)
+    let pitch = VectorFunctor.pitch(valueDimension)
+    let rows = scratch.variant.block
+    for t in 0..<tokens { scratch.valueRows[t] = UnsafeRawPointer(rows + t * pitch) }
+    for panel in 0..<keyTile.panels {
+      let count = min(tokens, keyTile.count - panel * tokens)
+      gathered.unpack_values(scratch.values[panel], valueDimension, rows)
+      if valueScales[work.head] != 1 {
+        kernels.scale(rows, tokens * pitch, valueScales[work.head], rows)
+      }
+      let first = keyTile.first + panel * tokens
       for stage in functors.values {
-        apply(stage, to: block, count: count, scratch.variant) {
-          keyPlace(work, keyTile.first + first + $0)
-        }
+        apply(stage, to: rows, count: count, scratch.variant) { keyPlace(work, first + $0) }
       }
-      for t in 0..<count {
-        scratch.valueRows[first + t] = UnsafeRawPointer(block + t * pitch)
-      }
+      let block = scratch.variant.values + panel * tokens * pitch
+      kernels.f32.pack_values(scratch.valueRows, count, valueDimension, block, nil)
+      scratch.values[panel] = UnsafeRawPointer(block)
     }
   }
 
