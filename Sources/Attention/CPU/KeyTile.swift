@@ -53,16 +53,13 @@ struct KeyTile {
 }
 
 extension Launch {
-  /// The keys `first ..< first + count` of a work item.
+  /// A tile with the positions of its keys, where its numbers do not say them.
   @inline(__always)
-  func keyTile(_ work: HeadItem, first: Int, count: Int, _ scratch: Scratch) -> KeyTile {
-    guard work.tile.hasPositions else {
-      return KeyTile(first: first, count: count, positions: nil)
-    }
-    let keys = KeyTile(
-      first: first, count: count, positions: UnsafePointer(scratch.keyPositions))
+  func placed(_ keys: KeyTile, _ work: HeadItem, _ scratch: Scratch) -> KeyTile {
+    guard work.tile.hasPositions else { return keys }
     placeKeys(work, keys, scratch)
-    return keys
+    return KeyTile(
+      first: keys.first, count: keys.count, positions: UnsafePointer(scratch.keyPositions))
   }
 
   /// Notes where each key stands.
