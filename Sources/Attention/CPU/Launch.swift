@@ -99,10 +99,7 @@ struct Launch {
     residual = plan.residual
     parameters = plan.variant.parameters
     scratches = UnsafePointer(plan.workspace.scratches.base)
-    let workspace = plan.workspace
-    partialOutput = workspace.partialOutput.bytes.baseAddress.unsafelyUnwrapped
-      .assumingMemoryBound(to: Float.self)
-    partialLSE = workspace.partialLSE.bytes.baseAddress.unsafelyUnwrapped
-      .assumingMemoryBound(to: Float.self)
+    partialOutput = plan.workspace.partialOutput
+    partialLSE = plan.workspace.partialLSE
   }
 }

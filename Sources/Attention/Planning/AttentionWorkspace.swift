@@ -10,34 +10,77 @@ final class AttentionWorkspace {
   static let scorePitch = tileKeys + 16
 
   private let shape: AttentionShape
-  private var threads: [(memory: AlignedBuffer, scratch: Scratch)] = []
-  let scratches = Section<Scratch>()
-  private(set) var partialOutput = AlignedBuffer(byteCount: 0)
-  private(set) var partialLSE = AlignedBuffer(byteCount: 0)
+  private let threads: Int
+  private let program: TileProgram.Executable
+  private let valueStrip: Int
+  private var memory: [AlignedBuffer] = []
   private var stateCapacity = 0
+  private var isFixed = false
+  let scratches = Section<Scratch>()
+  /// Partial states: outputs of `valueDimension` floats, and natural log-sum-exps.
+  private(set) var partialOutput: UnsafeMutablePointer<Float>
+  private(set) var partialLSE: UnsafeMutablePointer<Float>
 
-  init(shape: AttentionShape, threads count: Int, program: TileProgram.Executable, valueStrip: Int)
-  {
+  init(shape: AttentionShape, threads: Int, program: TileProgram.Executable, valueStrip: Int) {
     self.shape = shape
-    for _ in 0..<count {
-      var layout = Scratch.Layout()
-      _ = Scratch(&layout, base: nil, shape, program, valueStrip: valueStrip)
-      let memory = AlignedBuffer(byteCount: layout.bytes)
-      layout = Scratch.Layout()
-      let scratch = Scratch(
-        &layout, base: memory.bytes.baseAddress, shape, program, valueStrip: valueStrip)
-      threads.append((memory, scratch))
-      scratches.append(scratch)
-    }
+    self.threads = threads
+    self.program = program
+    self.valueStrip = valueStrip
+    var states = PlanMemory()
+    partialOutput = states.take(Float.self, 0)
+    partialLSE = states.take(Float.self, 0)
+  }
+
+  /// Takes memory that grows as batches need it.
+  func allocate() {
+    var size = PlanMemory()
+    placeScratches(&size)
+    let buffer = AlignedBuffer(byteCount: size.bytes)
+    var memory = PlanMemory(buffer.bytes.baseAddress)
+    placeScratches(&memory)
+    self.memory = [buffer]
   }
 
   /// Makes room for partial states, each of one row.
   func reserve(states: Int) {
-    guard states > stateCapacity else { return }
+    guard states > stateCapacity, !isFixed else { return }
     stateCapacity = max(states, 2 * stateCapacity)
-    partialOutput = AlignedBuffer(byteCount: stateCapacity * shape.valueDimension * 4)
-    partialLSE = AlignedBuffer(byteCount: stateCapacity * 4)
+    var size = PlanMemory()
+    placeStates(&size, stateCapacity)
+    let buffer = AlignedBuffer(byteCount: size.bytes)
+    var memory = PlanMemory(buffer.bytes.baseAddress)
+    placeStates(&memory, stateCapacity)
+    self.memory = Array(self.memory.prefix(1)) + [buffer]
   }
+
+  /// Counts, or takes, the memory of batches within bounds.
+  func place(_ memory: inout PlanMemory, states: Int) {
+    placeScratches(&memory)
+    placeStates(&memory, states)
+  }
+
+  /// Keeps the memory that everything has been placed in.
+  func keep(_ buffer: AlignedBuffer) {
+    memory = [buffer]
+    isFixed = true
+  }
+
+  private func placeScratches(_ memory: inout PlanMemory) {
+    if !memory.isCounting { scratches.removeAll() }
+    for _ in 0..<threads {
+      let scratch = Scratch(&memory, shape, program, valueStrip: valueStrip)
+      if !memory.isCounting { scratches.append(scratch) }
+    }
+  }
+
+  private func placeStates(_ memory: inout PlanMemory, _ states: Int) {
+    let output = memory.take(Float.self, states * shape.valueDimension)
+    let lse = memory.take(Float.self, states)
+    if !memory.isCounting { (partialOutput, partialLSE) = (output, lse) }
+  }
+
+  /// The bytes in use: everything where there are bounds, otherwise what runs write.
+  var byteCount: Int { memory.reduce(0) { $0 + $1.bytes.count } }
 }
 
 /// One thread's working memory.
@@ -76,49 +119,33 @@ struct Scratch {
   let scalars: UnsafeMutablePointer<Double>
   let vectors: UnsafeMutablePointer<Float>
 
-  /// Hands out consecutive parts of a buffer; with no buffer it only counts.
-  struct Layout {
-    var bytes = 0
-
-    mutating func take<T>(_ type: T.Type, _ count: Int, of base: UnsafeMutableRawPointer?)
-      -> UnsafeMutablePointer<T>
-    {
-      // Counting needs some address that is never used.
-      let start = base ?? UnsafeMutableRawPointer(bitPattern: 64).unsafelyUnwrapped
-      let pointer = (start + bytes).assumingMemoryBound(to: T.self)
-      // An odd number of lines after each part keeps parts out of each other's cache sets.
-      bytes += (max(count, 1) * MemoryLayout<T>.stride + 63) / 64 * 64 + 64
-      return pointer
-    }
-  }
-
   init(
-    _ layout: inout Layout, base: UnsafeMutableRawPointer?, _ shape: AttentionShape,
-    _ program: TileProgram.Executable, valueStrip: Int
+    _ layout: inout PlanMemory, _ shape: AttentionShape, _ program: TileProgram.Executable,
+    valueStrip: Int
   ) {
     let rows = AttentionPlan.largestTile
     let keys = AttentionWorkspace.tileKeys
     let padded = shape.headDimension + shape.headDimension % 2
     outputPitch = (shape.valueDimension + 31) / 32 * 32
     let strips = (shape.valueDimension + valueStrip - 1) / valueStrip * valueStrip
-    places = layout.take(RowPlace.self, rows, of: base)
-    queryRows = layout.take(UnsafePointer<Float>?.self, rows, of: base)
-    queries = layout.take(Float.self, rows * padded, of: base)
-    scores = layout.take(Float.self, rows * AttentionWorkspace.scorePitch, of: base)
-    output = layout.take(Float.self, rows * outputPitch, of: base)
-    maximum = layout.take(Float.self, rows, of: base)
-    sum = layout.take(Float.self, rows, of: base)
-    rescale = layout.take(Float.self, rows, of: base)
+    places = layout.take(RowPlace.self, rows)
+    queryRows = layout.take(UnsafePointer<Float>?.self, rows)
+    queries = layout.take(Float.self, rows * padded)
+    scores = layout.take(Float.self, rows * AttentionWorkspace.scorePitch)
+    output = layout.take(Float.self, rows * outputPitch)
+    maximum = layout.take(Float.self, rows)
+    sum = layout.take(Float.self, rows)
+    rescale = layout.take(Float.self, rows)
     let blocks = keys / Int(SWA_PANEL_TOKENS)
-    panels = layout.take(UnsafeRawPointer?.self, blocks, of: base)
-    valueBlocks = layout.take(UnsafeRawPointer?.self, blocks, of: base)
-    keyBlocks = layout.take(UnsafeRawPointer?.self, blocks, of: base)
-    keyRows = layout.take(UnsafeRawPointer?.self, keys, of: base)
-    valueRows = layout.take(UnsafeRawPointer?.self, keys, of: base)
-    packedKeys = layout.take(Float.self, keys * padded, of: base)
-    packedValues = layout.take(Float.self, keys * strips, of: base)
-    scalars = layout.take(Double.self, program.scalarCount, of: base)
+    panels = layout.take(UnsafeRawPointer?.self, blocks)
+    valueBlocks = layout.take(UnsafeRawPointer?.self, blocks)
+    keyBlocks = layout.take(UnsafeRawPointer?.self, blocks)
+    keyRows = layout.take(UnsafeRawPointer?.self, keys)
+    valueRows = layout.take(UnsafeRawPointer?.self, keys)
+    packedKeys = layout.take(Float.self, keys * padded)
+    packedValues = layout.take(Float.self, keys * strips)
+    scalars = layout.take(Double.self, program.scalarCount)
     vectors = layout.take(
-      Float.self, max(program.vectorCount - 1, 0) * AttentionWorkspace.scorePitch, of: base)
+      Float.self, max(program.vectorCount - 1, 0) * AttentionWorkspace.scorePitch)
   }
 }

@@ -45,7 +45,7 @@ package final class Schedule {
   let keys = Section<UInt64>()
   let heap = Section<UInt64>()
   let owners = Section<Int32>()
-  private let partCounts = Section<Int32>()
+  let partCounts = Section<Int32>()
 
   /// The keys of a chunk under the rule `.invariant`.
   package static let invariantChunk = 2_048
@@ -93,6 +93,15 @@ package final class Schedule {
       rule == .longestFirst ? chunks : items, queryRows: queryRows, queryCount: queryCount)
   }
 
+  /// The cost of all tiles, uncut; in floating point, since a hostile batch may exceed an integer.
+  var work: Double {
+    var work = 0.0
+    for tile in tiles.elements {
+      work += Double(cost(rows: Int(tile.rowCount), kv: tile.length))
+    }
+    return work * Double(kvHeads)
+  }
+
   /// The tiles of a group that is taller than a tile; 1 where tiles hold whole queries.
   var parts: Int { (group + AttentionPlan.largestTile - 1) / AttentionPlan.largestTile }
 
@@ -115,7 +124,7 @@ package final class Schedule {
           count: partCounts.base[slot]))
       (total, partCounts.base[slot]) = (total + partCounts.base[slot], total)
     }
-    mergeStates.fill(0, count: Int(total))
+    mergeStates.setCount(Int(total))
     forEachPart(of: items, queryRows) { slot, state, _ in
       mergeStates.base[Int(partCounts.base[slot])] = Int32(state)
       partCounts.base[slot] += 1
@@ -141,6 +150,31 @@ package final class Schedule {
         }
       }
     }
+  }
+}
+
+extension Schedule {
+  /// Counts, or takes, the memory of batches within bounds.
+  func place(_ memory: inout PlanMemory, _ capacity: PlanCapacity) {
+    memory.take(tiles, capacity.tiles)
+    memory.take(items, capacity.items)
+    memory.take(workerOffsets, workers + 1)
+    memory.take(merges, capacity.merges)
+    memory.take(mergeStates, capacity.states)
+    memory.take(partCounts, capacity.parts)
+    guard rule == .longestFirst else { return }
+    memory.take(chunks, capacity.items)
+    memory.take(keys, capacity.items)
+    memory.take(heap, workers)
+    memory.take(owners, capacity.items)
+  }
+
+  var addresses: [UnsafeRawPointer] {
+    [
+      .init(tiles.base), .init(items.base), .init(workerOffsets.base), .init(merges.base),
+      .init(mergeStates.base), .init(partCounts.base), .init(chunks.base), .init(keys.base),
+      .init(heap.base), .init(owners.base),
+    ]
   }
 }
 

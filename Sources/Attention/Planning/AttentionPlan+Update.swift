@@ -1,0 +1,222 @@
+internal import Tensors
+
+extension AttentionPlan {
+  /// Plans a batch, replacing the one before.
+  ///
+  /// Reuses the storage of earlier batches; without bounds, the workspace grows where a batch needs
+  /// more than any before it. After an error the plan has no batch.
+  ///
+  /// - Parameters:
+  ///   - batch: The step's queries and pages.
+  ///   - composition: How the batch is decomposed; by default as the plan was made.
+  public func update(_ batch: AttentionBatch, composition: Composition? = nil) throws(Failure) {
+    queryCount = 0
+    schedule.removeAllTiles()
+    try check(batch)
+    take(batch)
+    try compose(batch.requestCount, composition ?? self.composition)
+    if schedule.rule == .invariant { try checkInvariantStates() }
+    let queries = tileQueries(batch)
+    for run in sharedRuns.runs.elements { addTiles(of: run, queries: queries) }
+    for request in 0..<batch.requestCount { addTiles(of: request, queries: queries) }
+    guard schedule.work < 0x1p60 else { throw .tooLarge("scores") }
+    schedule.distribute(queryRows: queryRows.base, queryCount: batch.queries.total)
+    workspace.reserve(states: schedule.stateCount)
+    queryCount = batch.queries.total
+  }
+
+  /// The runs that the planned batch reads together.
+  public var readTogether: [SharedRun] {
+    sharedRuns.runs.elements.map { run in
+      SharedRun(
+        requests: (Int(run.first)..<Int(run.end)).map { Int(sharedRuns.members.base[$0]) },
+        keys: Int(run.kvFirst)..<Int(run.kvEnd))
+    }
+  }
+
+  /// Copies what a run reads of a batch to where it reads it.
+  private func take(_ batch: AttentionBatch) {
+    let requests = batch.requestCount
+    pageSize = batch.pages.pageSize
+    pageOffsets.assign(batch.pages.offsets)
+    kvLengths.assign(batch.pages.kvLengths)
+    takePages(batch.pages.indices)
+    queryOffsets.setCount(requests + 1)
+    queryLengths.setCount(requests)
+    requestKeys.setCount(requests)
+    rowRequests.setCount(batch.queries.total)
+    rowPositions.setCount(batch.queries.total)
+    queryRows.setCount(batch.queries.total)
+    batch.queries.offsets.withUnsafeBufferPointer { offsets in
+      for request in 0..<requests {
+        let (first, end) = (offsets[request], offsets[request + 1])
+        queryOffsets.base[request] = Int32(truncatingIfNeeded: first)
+        queryLengths.base[request] = Int32(truncatingIfNeeded: end - first)
+        let position = kvLengths.base[request] - Int32(truncatingIfNeeded: end - first)
+        for row in first..<end {
+          rowRequests.base[row] = Int32(truncatingIfNeeded: request)
+          rowPositions.base[row] = position + Int32(truncatingIfNeeded: row - first)
+          queryRows.base[row] = Int32(truncatingIfNeeded: row)
+        }
+        requestKeys.base[request] =
+          end > first ? keys(of: request, 0..<end - first) : KeyRange(first: 0, end: 0)
+      }
+      queryOffsets.base[requests] = Int32(truncatingIfNeeded: batch.queries.total)
+    }
+  }
+
+  /// Copies the pages and notes the largest.
+  private func takePages(_ indices: [Int32]) {
+    pageIndices.setCount(indices.count)
+    let target = pageIndices.base
+    largestPage = indices.withUnsafeBufferPointer { source in
+      var largest: Int32 = -1
+      for i in 0..<source.count {
+        largest = max(largest, source[i])
+        target[i] = source[i]
+      }
+      return largest
+    }
+  }
+
+  private func compose(_ requests: Int, _ composition: Composition) throws(Failure) {
+    let batch = SharedRuns.Batch(
+      pageSize: pageSize, pageOffsets: pageOffsets.base, pageIndices: pageIndices.base,
+      kvLengths: kvLengths.base, queryLengths: queryLengths.base, keys: requestKeys.base,
+      requestCount: requests)
+    if schedule.rule == .invariant {
+      if case .explicit = composition { throw .invariantComposition }
+      return sharedRuns.clear(requestCount: requests)
+    }
+    switch composition {
+    case .off: sharedRuns.clear(requestCount: requests)
+    case .automatic:
+      let benefit = SharingBenefit(
+        cost: schedule.cost, group: shape.groupSize,
+        tileQueries: max(Self.largestTile / shape.groupSize, 1),
+        perLaunch: SharingBenefit.launch / shape.kvHeads)
+      // Partial states are counted in 32 bits.
+      let countable = Int(Int32.max) / (4 * shape.queryHeads)
+      sharedRuns.find(batch, benefit, limit: min(bounds?.sharedRows ?? countable, countable))
+    case .explicit(let runs):
+      let pairs = runs.reduce(0) { sum, run in
+        run.requests.reduce(sum) {
+          $0 + ((0..<requests).contains($1) ? Int(queryLengths.base[$1]) : 0)
+        }
+      }
+      try checkShared(rows: pairs)
+      guard pairs < Int(Int32.max) / (4 * shape.queryHeads) else { throw .tooLarge("shared rows") }
+      do {
+        try sharedRuns.take(runs, batch)
+      } catch {
+        throw .composition(error)
+      }
+    }
+  }
+
+  /// The states of invariant chunks must be countable in 32 bits.
+  private func checkInvariantStates() throws(Failure) {
+    var states = 0.0
+    for (request, keys) in requestKeys.elements.enumerated()
+    where keys.count > Schedule.invariantChunk && isShort(request) {
+      states += Double(keys.count / Schedule.invariantChunk + 2) * Double(PlanCapacity.shortQueries)
+    }
+    guard states * Double(shape.queryHeads) < Double(Int32.max) else {
+      throw .tooLarge("partial states")
+    }
+  }
+
+  /// Whether a batch-invariant plan may cut the request's keys: its queries alone give little to
+  /// distribute.
+  private func isShort(_ request: Int) -> Bool {
+    queryLengths.base[request] <= PlanCapacity.shortQueries
+  }
+
+  /// The queries of a tile, whole ones where a group fits a tile.
+  private func tileQueries(_ batch: AttentionBatch) -> Int {
+    let largest = max(Self.largestTile / shape.groupSize, 1)
+    guard tileRule == .ofAverage, batch.requestCount > 0 else { return largest }
+    let average =
+      (batch.queries.total * shape.groupSize + batch.requestCount - 1) / batch.requestCount
+    var rows = 1
+    while rows < average, rows < Self.largestTile { rows *= 2 }
+    return max(rows / shape.groupSize, 1)
+  }
+
+  /// The keys that the bounds leave to some of a request's queries.
+  private func keys(of request: Int, _ queries: Range<Int>) -> KeyRange {
+    let kvLength = Int(kvLengths.base[request])
+    let start = kvLength - Int(queryLengths.base[request])
+    let keys = maskBounds.keys(
+      queries: start + queries.lowerBound...start + queries.upperBound - 1, kvLength: kvLength)
+    return KeyRange(first: Int32(keys.lowerBound), end: Int32(keys.upperBound))
+  }
+
+  /// Cuts a request's queries into tiles, and leaves out the keys that the bounds exclude and those
+  /// that it reads together with others.
+  private func addTiles(of request: Int, queries: Int) {
+    let length = Int(queryLengths.base[request])
+    let first = Int(queryOffsets.base[request])
+    let shared = sharedRuns.ends.base[request]
+    var tile = QueryTile(
+      rowCount: 0, pages: pageOffsets.base[request], kvFirst: 0, kvEnd: 0, isSole: shared == 0,
+      isShort: isShort(request))
+    for query in stride(from: 0, to: length, by: queries) {
+      let end = min(query + queries, length)
+      let keys =
+        end - query == length ? requestKeys.base[request] : keys(of: request, query..<end)
+      add(
+        &tile, rows: first + query..<first + end, keys, from: KeyRange(first: shared, end: .max))
+    }
+  }
+
+  /// Cuts the queries of all requests of a run into tiles.
+  private func addTiles(of run: SharedRuns.Run, queries: Int) {
+    let range = KeyRange(first: run.kvFirst, end: run.kvEnd)
+    let leader = Int(sharedRuns.members.base[Int(run.first)])
+    var tile = QueryTile(
+      rowCount: 0, pages: pageOffsets.base[leader], kvFirst: 0, kvEnd: 0, isSole: false)
+    var first = queryRows.count
+    var keys = KeyRange(first: 0, end: 0)
+    for member in Int(run.first)..<Int(run.end) {
+      let request = Int(sharedRuns.members.base[member])
+      let length = Int(queryLengths.base[request])
+      var query = 0
+      while query < length {
+        let count = min(queries - (queryRows.count - first), length - query)
+        let own =
+          count == length
+          ? requestKeys.base[request] : self.keys(of: request, query..<query + count)
+        let part = own.clamped(to: range)
+        if !part.isEmpty { keys = keys.joined(with: part) }
+        for i in 0..<count { queryRows.append(queryOffsets.base[request] + Int32(query + i)) }
+        query += count
+        if queryRows.count - first == queries {
+          add(&tile, rows: first..<queryRows.count, keys, from: range)
+          (first, keys) = (queryRows.count, KeyRange(first: 0, end: 0))
+        }
+      }
+    }
+    if queryRows.count > first { add(&tile, rows: first..<queryRows.count, keys, from: range) }
+  }
+
+  /// Adds the tiles of some entries of `queryRows`: one, or several where a group is taller than a
+  /// tile.
+  ///
+  /// - Parameter range: Where reading may begin; beginning on a granule it reads keys that the
+  ///   bounds exclude.
+  private func add(
+    _ tile: inout QueryTile, rows: Range<Int>, _ keys: KeyRange, from range: KeyRange
+  ) {
+    let granule = Int32(schedule.granule)
+    let packed = rows.count * shape.groupSize
+    tile.firstQuery = Int32(truncatingIfNeeded: rows.lowerBound)
+    tile.kvFirst = max(keys.first / granule * granule, range.first)
+    tile.kvEnd = max(min(keys.end, range.end), tile.kvFirst)
+    for member in stride(from: 0, to: packed, by: Self.largestTile) {
+      tile.firstMember = Int32(truncatingIfNeeded: member)
+      tile.rowCount = Int32(truncatingIfNeeded: min(packed - member, Self.largestTile))
+      schedule.add(tile)
+    }
+  }
+}
