@@ -47,7 +47,7 @@ extension KernelBenchmark {
   }
 
   /// The seconds of one call, from enough calls to fill some milliseconds.
-  private static func measure(_ body: () -> Void) -> Double {
+  static func measure(_ body: () -> Void) -> Double {
     let clock = ContinuousClock()
     var calls = 1
     while true {
@@ -59,7 +59,7 @@ extension KernelBenchmark {
     }
   }
 
-  private static func median(_ values: [Double]) -> Double {
+  static func median(_ values: [Double]) -> Double {
     let sorted = values.sorted()
     return sorted.isEmpty ? 0 : sorted[sorted.count / 2]
   }

@@ -34,6 +34,13 @@ extension AttentionPlan {
     }
   }
 
+  /// The requests whose queries a tile holds.
+  package func requests(of tile: QueryTile) -> [Int] {
+    let queries = max(Int(tile.rowCount) / shape.groupSize, 1)
+    let rows = (0..<queries).map { queryRows.base[Int(tile.firstQuery) + $0] }
+    return Set(rows.map { Int(rowRequests.base[Int($0)]) }).sorted()
+  }
+
   /// Copies what a run reads of a batch to where it reads it.
   private func take(_ batch: AttentionBatch) {
     let requests = batch.requestCount
