@@ -7,7 +7,7 @@ public struct PlanBenchmark: Sendable, Hashable {
   public enum Sharing: String, Sendable, CaseIterable, Codable {
     /// Nothing.
     case none
-    /// All begin with the same half of the mean length.
+    /// All begin with the same half of the mean length, before parts of their own.
     case prefix
     /// Groups of eight begin with the same half, all with the same quarter.
     case tree
@@ -45,6 +45,8 @@ public struct PlanBenchmark: Sendable, Hashable {
     public var runs: Int
     /// Median seconds of taking and checking the page table and the query lengths.
     public var checkSeconds: Double
+    /// Median seconds of only copying the same arrays to 32 bits.
+    public var copySeconds: Double
     /// Median seconds of planning the checked batch.
     public var planSeconds: Double
     /// The same without composition.
@@ -66,14 +68,15 @@ public struct PlanBenchmark: Sendable, Hashable {
     var (offsets, indices, last) = ([0], [Int](), [Int]())
     var next = meanLength / pageSize * (1 + batch)
     for r in 0..<batch {
-      let length = max((2 * r + 1) * meanLength / batch, 1)
+      let half = sharing == .none ? 0 : meanLength / 2
+      let length = half + max((2 * r + 1) * (meanLength - half) / batch, 1)
       let count = (length + pageSize - 1) / pageSize
-      let half = meanLength / pageSize / 2
+      let shared = half / pageSize
       for place in 0..<count {
         switch sharing {
-        case .prefix where place < half: indices.append(place)
-        case .tree where place < half / 2: indices.append(place)
-        case .tree where place < half: indices.append(half * (1 + r / 8) + place)
+        case .prefix where place < shared: indices.append(place)
+        case .tree where place < shared / 2: indices.append(place)
+        case .tree where place < shared: indices.append(shared * (1 + r / 8) + place)
         default:
           indices.append(next)
           next += 1
@@ -93,15 +96,26 @@ public struct PlanBenchmark: Sendable, Hashable {
     let plan = try AttentionPlan(
       device: device, shape: AttentionShape(queryHeads: 32, kvHeads: 8, headDimension: 128),
       batch: batch, workers: workers)
-    var (checks, plans, singles): ([Double], [Double], [Double]) = ([], [], [])
+    var (checks, copies, plans, singles): ([Double], [Double], [Double], [Double]) = (
+      [], [], [], []
+    )
+    var copied = 0
     for _ in 0..<max(rounds, 1) {
       checks.append(KernelBenchmark.measure { _ = try? check() })
+      copies.append(
+        KernelBenchmark.measure {
+          for array in [offsets, indices, last, queries] {
+            copied &+= array.map { Int32(truncatingIfNeeded: $0) }.count
+          }
+        })
       singles.append(KernelBenchmark.measure { try? plan.update(batch, composition: .off) })
       plans.append(KernelBenchmark.measure { try? plan.update(batch) })
     }
     return Result(
       name: name, workers: workers, pages: indices.count, runs: plan.readTogether.count,
-      checkSeconds: KernelBenchmark.median(checks), planSeconds: KernelBenchmark.median(plans),
+      checkSeconds: KernelBenchmark.median(checks),
+      copySeconds: copied > 0 ? KernelBenchmark.median(copies) : 0,
+      planSeconds: KernelBenchmark.median(plans),
       planSingleSeconds: KernelBenchmark.median(singles),
       imbalance: Double(plan.schedule.makespan) / Double(max(plan.schedule.lowerBound, 1)))
   }

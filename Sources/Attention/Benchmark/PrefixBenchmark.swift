@@ -13,7 +13,7 @@ public struct PrefixBenchmark: Sendable, Hashable {
   /// Query heads for each key/value head.
   public var groupSize: Int
   /// Key/value heads.
-  public var kvHeads = 4
+  public var kvHeads = 8
   /// Elements of keys and values.
   public var headDimension = 128
   /// Tokens of a page.

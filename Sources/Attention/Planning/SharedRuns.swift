@@ -26,8 +26,9 @@ struct KeyRange: BitwiseCopyable {
 /// The runs of keys that are read together, found or given.
 ///
 /// Finding walks the requests' page lists as a radix tree without building one: a node is a range
-/// of requests that agree up to some page. Each node costs one comparison of the pages it shares; a
-/// batch that shares nothing costs one hash of each request's first page.
+/// of requests that agree up to some page. Following the longest of them visits a whole path of the
+/// tree at the price of comparing each other request with it once. A batch that shares nothing
+/// costs one hash of each request's first page.
 final class SharedRuns {
   /// Keys that several requests read together.
   struct Run: BitwiseCopyable {
@@ -47,6 +48,9 @@ final class SharedRuns {
   // The walk: requests in the order of the nodes still to visit.
   let order = Section<Int32>()
   let nodes = Section<Node>()
+  // One node's requests along the path of the longest.
+  let keys = Section<UInt64>()
+  let paths = Section<Path>()
   // One node's children by their first page.
   let table = Section<Int32>()
   let pages = Section<Int32>()
@@ -61,6 +65,17 @@ final class SharedRuns {
     var depth: Int32
     /// The first key that no run above covers.
     var kvFirst: Int32
+  }
+
+  /// Of a request and all that go further along a path: the pages in common, and sums.
+  struct Path: BitwiseCopyable {
+    var pages: Int32
+    /// The keys that everybody's bounds allow.
+    var kvFirst: Int32
+    var kvEnd: Int32
+    var queries: Int
+    /// The cost of a key that everybody reads for himself.
+    var perKey: Int
   }
 
   /// What finding needs to know of a batch.
@@ -104,13 +119,60 @@ final class SharedRuns {
     }
     var left = limit
     pushChildren(of: 0..<order.count, depth: 0, kvFirst: 0, batch)
-    while let node = nodes.popLast() {
-      let range = Int(node.first)..<Int(node.end)
-      let end = commonPages(of: range, from: Int(node.depth), batch)
-      var kvFirst = node.kvFirst
-      let run = KeyRange(first: kvFirst, end: Int32(end * batch.pageSize))
-      if add(run, of: range, batch, benefit, limit: &left) { kvFirst = run.end }
-      pushChildren(of: range, depth: end, kvFirst: kvFirst, batch)
+    while let node = nodes.popLast() { visit(node, batch, benefit, limit: &left) }
+  }
+
+  /// Follows the longest request of a node: the runs that it shares with ever fewer others.
+  ///
+  /// Requests that leave its path together are a node of their own.
+  private func visit(_ node: Node, _ batch: Batch, _ benefit: SharingBenefit, limit: inout Int) {
+    let first = Int(node.first)
+    sortByAgreement(first..<Int(node.end), depth: Int(node.depth), batch, benefit)
+    var kvFirst = node.kvFirst
+    var count = paths.count
+    while count > 1 {
+      let pages = paths.base[count - 1].pages
+      let run = KeyRange(first: kvFirst, end: pages * Int32(batch.pageSize))
+      if add(run, of: first..<first + count, batch, benefit, limit: &limit) { kvFirst = run.end }
+      var staying = count
+      while staying > 0, paths.base[staying - 1].pages == pages { staying -= 1 }
+      pushChildren(
+        of: first + staying..<first + count, depth: Int(pages), kvFirst: kvFirst, batch)
+      count = staying
+    }
+  }
+
+  /// Sorts a node's requests by the pages they have in common with the longest of them, the most
+  /// first, and sums up what adding runs wants to know.
+  private func sortByAgreement(
+    _ range: Range<Int>, depth: Int, _ batch: Batch, _ benefit: SharingBenefit
+  ) {
+    var leader = order.base[range.lowerBound]
+    for i in range where batch.fullPages(order.base[i]) > batch.fullPages(leader) {
+      leader = order.base[i]
+    }
+    let (path, length) = (batch.page(leader, 0), batch.fullPages(leader))
+    keys.setCount(range.count)
+    for (i, place) in range.enumerated() {
+      let request = order.base[place]
+      let pages = Self.agreement(
+        path, batch.page(request, 0), from: depth + 1, to: min(length, batch.fullPages(request)))
+      keys.base[i] = UInt64(UInt32.max - UInt32(pages)) << 32 | UInt64(request)
+    }
+    var sorted = keys.elements
+    sorted.sort()
+    paths.setCount(range.count)
+    var sum = Path(pages: 0, kvFirst: 0, kvEnd: .max, queries: 0, perKey: 0)
+    for (i, key) in keys.elements.enumerated() {
+      let request = Int(key & 0xFFFF_FFFF)
+      order.base[range.lowerBound + i] = Int32(request)
+      let (allowed, queries) = (batch.keys[request], Int(batch.queryLengths[request]))
+      sum.pages = Int32(UInt32.max - UInt32(key >> 32))
+      sum.kvFirst = max(sum.kvFirst, allowed.first)
+      sum.kvEnd = min(sum.kvEnd, allowed.end)
+      sum.queries += queries
+      sum.perKey += benefit.perKey(queries: queries)
+      paths.base[i] = sum
     }
   }
 
@@ -174,19 +236,6 @@ final class SharedRuns {
     (order.base + range.lowerBound).update(from: sorted.base, count: range.count)
   }
 
-  /// The number of pages that all requests of a range have in common; they agree up to `depth`.
-  private func commonPages(of range: Range<Int>, from depth: Int, _ batch: Batch) -> Int {
-    let first = order.base[range.lowerBound]
-    var common = batch.fullPages(first)
-    for i in range.dropFirst() {
-      let request = order.base[i]
-      common = min(common, batch.fullPages(request))
-      common = Self.agreement(
-        batch.page(first, 0), batch.page(request, 0), from: depth + 1, to: common)
-    }
-    return common
-  }
-
   /// The first index from `start` at which two lists differ; `end` where they do not.
   static func agreement(
     _ a: UnsafePointer<Int32>, _ b: UnsafePointer<Int32>, from start: Int, to end: Int
@@ -202,19 +251,30 @@ final class SharedRuns {
     _ run: KeyRange, of range: Range<Int>, _ batch: Batch, _ benefit: SharingBenefit,
     limit: inout Int
   ) -> Bool {
+    let sum = paths.base[range.count - 1]
+    if sum.kvFirst <= run.first, sum.kvEnd >= run.end {
+      // Everybody reads all of it: the usual case needs no look at anybody.
+      guard
+        benefit.pays(
+          separate: sum.perKey * run.count, queries: sum.queries, keys: run.count,
+          isShared: run.first > 0), sum.queries <= limit
+      else { return false }
+    }
     let first = members.count
-    var sum = benefit.sum(over: run)
+    var (queries, separate, union) = (0, 0, KeyRange(first: 0, end: 0))
     for i in range {
       let request = order.base[i]
       let keys = batch.keys[Int(request)].clamped(to: run)
       if keys.isEmpty { continue }
       members.append(request)
-      sum.add(
-        queries: Int(batch.queryLengths[Int(request)]), keys: keys,
-        isShared: ends.base[Int(request)] > 0)
+      queries += Int(batch.queryLengths[Int(request)])
+      separate += benefit.perKey(queries: Int(batch.queryLengths[Int(request)])) * keys.count
+      union = union.joined(with: keys)
     }
-    let queries = sum.queries
-    guard sum.pays, queries <= limit else {
+    guard members.count - first > 1, queries <= limit,
+      benefit.pays(
+        separate: separate, queries: queries, keys: union.count, isShared: run.first > 0)
+    else {
       members.removeLast(members.count - first)
       return false
     }
@@ -286,6 +346,8 @@ extension SharedRuns {
     memory.take(ends, requests)
     memory.take(order, requests)
     memory.take(nodes, requests)
+    memory.take(keys, requests)
+    memory.take(paths, requests)
     memory.take(table, 4 * requests)
     memory.take(pages, requests)
     memory.take(counts, requests)
@@ -295,7 +357,8 @@ extension SharedRuns {
   var addresses: [UnsafeRawPointer] {
     [
       .init(runs.base), .init(members.base), .init(ends.base), .init(order.base),
-      .init(nodes.base), .init(table.base), .init(pages.base), .init(counts.base),
+      .init(nodes.base), .init(keys.base), .init(paths.base), .init(table.base), .init(pages.base),
+      .init(counts.base),
       .init(groups.base), .init(sorted.base),
     ]
   }

@@ -75,18 +75,18 @@ package struct MergeItem: Sendable, Hashable, BitwiseCopyable {
   package var count: Int32
 }
 
-/// What work costs, in arbitrary units: rows·perRow + kv·(perKV + rows·perScore) for each
-/// key/value head.
+/// What work costs, in arbitrary units of about 3 ns: rows·perRow + kv·max(perKV, rows·perScore)
+/// for each key/value head.
 ///
-/// The paper's cost is α·l_q + β·l_kv, for tiles of one size; here a tile has as many rows as its
-/// request fills, so the product term tells a decode tile from a prefill tile of the same length.
+/// The paper's cost is α·l_q + β·l_kv, for tiles of one size. Here a tile has as many rows as its
+/// request fills, and keys are fetched while others are multiplied: a key costs what takes longer.
 package struct CostModel: Sendable, Hashable {
   /// α: packing and writing a row.
-  package var perRow = 16
-  /// β: reading a key and a value.
-  package var perKV = 7
+  package var perRow = 40
+  /// β: reading a key and a value from memory.
+  package var perKV = 16
   /// Multiplying one row with one key and value.
-  package var perScore = 1
+  package var perScore = 2
 
   /// The default weights.
   package init() {}
@@ -97,5 +97,5 @@ package struct CostModel: Sendable, Hashable {
   }
 
   @inline(__always)
-  func perKey(rows: Int) -> Int { perKV + rows * perScore }
+  package func perKey(rows: Int) -> Int { max(perKV, rows * perScore) }
 }

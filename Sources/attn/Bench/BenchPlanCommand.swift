@@ -7,8 +7,8 @@ struct BenchPlanCommand: ParsableCommand {
     commandName: "plan",
     abstract: "Planning a step: microseconds of the host.",
     discussion: """
-      check is taking the page table from the caller's arrays, each entry checked; plan is what \
-      `update` then does: finding shared pages, cutting, distributing. single is the same without \
+      check is taking the page table from the caller's arrays, each entry checked, and copy the \
+      same without checking; plan is what `update` then does: finding shared pages, cutting, distributing. single is the same without \
       looking for shared pages.
       """)
 
@@ -48,6 +48,7 @@ struct BenchPlanCommand: ParsableCommand {
           ("test", { $0.name }), ("workers", { String($0.workers) }),
           ("pages", { String($0.pages) }), ("runs", { String($0.runs) }),
           ("check µs", { ($0.checkSeconds * 1e6).rounded1 }),
+          ("copy µs", { ($0.copySeconds * 1e6).rounded1 }),
           ("plan µs", { ($0.planSeconds * 1e6).rounded1 }),
           ("single µs", { ($0.planSingleSeconds * 1e6).rounded1 }),
           ("of bound", { ($0.imbalance * 100).rounded1 + " %" }),
