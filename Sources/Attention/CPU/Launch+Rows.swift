@@ -35,7 +35,8 @@ extension Launch {
       let (query, head) = place(work, row: row, scratch)
       scratch.queryRows[row] = UnsafePointer(queries.row(query) + head * headDimension)
     }
-    kernels.pack_queries(scratch.queryRows, work.rows, headDimension, scale, scratch.queries)
+    stored.packed.pack_queries(
+      scratch.queryRows, work.rows, headDimension, scale * keyScales[work.head], scratch.queries)
   }
 
   /// The identity (0, −∞).
@@ -55,7 +56,7 @@ extension Launch {
   func writeOutput(_ work: HeadItem, _ scratch: Scratch) {
     for row in 0..<work.rows {
       let (query, head) = place(work, row: row, scratch)
-      normalize(row, scratch, to: output.row(query) + head * valueDimension)
+      normalize(row, work.head, scratch, to: output.row(query) + head * valueDimension)
       if let lse { lse.row(query)[head] = logSumExp(row, scratch) * lseFactor }
     }
   }
@@ -64,19 +65,22 @@ extension Launch {
   func leavePartialState(_ work: HeadItem, _ scratch: Scratch) {
     let first = Int(work.item.state) + (work.head - Int(work.item.firstHead)) * work.rows
     for row in 0..<work.rows {
-      normalize(row, scratch, to: partialOutput + (first + row) * valueDimension)
+      normalize(row, work.head, scratch, to: partialOutput + (first + row) * valueDimension)
       partialLSE[first + row] = logSumExp(row, scratch)
     }
   }
 
   /// O / l, or exact zeros for a row that attends to nothing.
   @inline(__always)
-  func normalize(_ row: Int, _ scratch: Scratch, to target: UnsafeMutablePointer<Float>) {
+  func normalize(
+    _ row: Int, _ head: Int, _ scratch: Scratch, to target: UnsafeMutablePointer<Float>
+  ) {
     if scratch.maximum[row] == -.infinity {
       target.update(repeating: 0, count: valueDimension)
     } else {
       kernels.scale(
-        scratch.output + row * scratch.outputPitch, valueDimension, 1 / scratch.sum[row], target)
+        scratch.output + row * scratch.outputPitch, valueDimension,
+        valueScales[head] / scratch.sum[row], target)
     }
   }
 

@@ -151,9 +151,7 @@ public final class AttentionPlan {
       TileProgram(logits: logits, mask: residual), vectors: vectors, heads: shape.queryHeads)
     unmasked = TileProgram.Executable(
       TileProgram(logits: logits, mask: nil), vectors: vectors, heads: shape.queryHeads)
-    workspace = AttentionWorkspace(
-      shape: shape, threads: device.pool.count, program: program,
-      valueStrip: device.attentionKernels.value_strip)
+    workspace = AttentionWorkspace(shape: shape, threads: device.pool.count, program: program)
     if let bounds { try fix(bounds) } else { workspace.allocate() }
   }
 }

@@ -12,7 +12,6 @@ final class AttentionWorkspace {
   private let shape: AttentionShape
   private let threads: Int
   private let program: TileProgram.Executable
-  private let valueStrip: Int
   private var memory: [AlignedBuffer] = []
   private var stateCapacity = 0
   private var isFixed = false
@@ -21,11 +20,10 @@ final class AttentionWorkspace {
   private(set) var partialOutput: UnsafeMutablePointer<Float>
   private(set) var partialLSE: UnsafeMutablePointer<Float>
 
-  init(shape: AttentionShape, threads: Int, program: TileProgram.Executable, valueStrip: Int) {
+  init(shape: AttentionShape, threads: Int, program: TileProgram.Executable) {
     self.shape = shape
     self.threads = threads
     self.program = program
-    self.valueStrip = valueStrip
     var states = PlanMemory()
     partialOutput = states.take(Float.self, 0)
     partialLSE = states.take(Float.self, 0)
@@ -68,7 +66,7 @@ final class AttentionWorkspace {
   private func placeScratches(_ memory: inout PlanMemory) {
     if !memory.isCounting { scratches.removeAll() }
     for _ in 0..<threads {
-      let scratch = Scratch(&memory, shape, program, valueStrip: valueStrip)
+      let scratch = Scratch(&memory, shape, program)
       if !memory.isCounting { scratches.append(scratch) }
     }
   }
@@ -92,42 +90,47 @@ struct Scratch {
   /// The addresses of the query rows of a tile.
   let queryRows: UnsafeMutablePointer<UnsafePointer<Float>?>
   /// Packed queries.
-  let queries: UnsafeMutablePointer<Float>
+  private(set) var queries: UnsafeMutablePointer<Float>
   /// The score tile, later probabilities.
   let scores: UnsafeMutablePointer<Float>
   /// The output tile, not yet divided by the sum.
-  let output: UnsafeMutablePointer<Float>
+  private(set) var output: UnsafeMutablePointer<Float>
   let outputPitch: Int
   /// Running maximum and sum of each row, and the factor of the old output.
-  let maximum: UnsafeMutablePointer<Float>
-  let sum: UnsafeMutablePointer<Float>
+  private(set) var maximum: UnsafeMutablePointer<Float>
+  private(set) var sum: UnsafeMutablePointer<Float>
   let rescale: UnsafeMutablePointer<Float>
-  /// The addresses of the tile's key panels.
+  /// What of a score tile each row sees, and each strip of rows.
+  let visible: UnsafeMutablePointer<swa_span>
+  let spans: UnsafeMutablePointer<swa_span>
+  /// The addresses of the tile's panels of keys and values, and of the next tile's keys.
   let panels: UnsafeMutablePointer<UnsafeRawPointer?>
-  /// The addresses of the tile's keys, where keys lie token after token.
+  let values: UnsafeMutablePointer<UnsafeRawPointer?>
+  let nextPanels: UnsafeMutablePointer<UnsafeRawPointer?>
+  /// The addresses of keys and values that lie token after token, of this tile and the next.
   let keyRows: UnsafeMutablePointer<UnsafeRawPointer?>
-  /// The addresses of the tile's values.
   let valueRows: UnsafeMutablePointer<UnsafeRawPointer?>
-  /// Blocks of 16 values, and of 16 keys of the next tile, to fetch ahead.
-  let valueBlocks: UnsafeMutablePointer<UnsafeRawPointer?>
-  let keyBlocks: UnsafeMutablePointer<UnsafeRawPointer?>
-  /// Keys transposed on the fly.
-  let packedKeys: UnsafeMutablePointer<Float>
-  /// Values converted for tiles of many rows.
-  let packedValues: UnsafeMutablePointer<Float>
+  let nextKeyRows: UnsafeMutablePointer<UnsafeRawPointer?>
+  let nextValueRows: UnsafeMutablePointer<UnsafeRawPointer?>
+  /// Panels made from rows, or widened.
+  private let keyPanels: UnsafeMutablePointer<Float>
+  private let valuePanels: UnsafeMutablePointer<Float>
+  private let keyPanelFloats: Int
+  private let valuePanelFloats: Int
+  /// A last panel of values.
+  let clearedValues: UnsafeMutablePointer<Float>
   /// Registers of tile programs.
   let scalars: UnsafeMutablePointer<Double>
   let vectors: UnsafeMutablePointer<Float>
 
   init(
-    _ layout: inout PlanMemory, _ shape: AttentionShape, _ program: TileProgram.Executable,
-    valueStrip: Int
+    _ layout: inout PlanMemory, _ shape: AttentionShape, _ program: TileProgram.Executable
   ) {
     let rows = AttentionPlan.largestTile
     let keys = AttentionWorkspace.tileKeys
     let padded = shape.headDimension + shape.headDimension % 2
+    let blocks = keys / Int(SWA_PANEL_TOKENS)
     outputPitch = (shape.valueDimension + 31) / 32 * 32
-    let strips = (shape.valueDimension + valueStrip - 1) / valueStrip * valueStrip
     places = layout.take(RowPlace.self, rows)
     queryRows = layout.take(UnsafePointer<Float>?.self, rows)
     queries = layout.take(Float.self, rows * padded)
@@ -136,16 +139,44 @@ struct Scratch {
     maximum = layout.take(Float.self, rows)
     sum = layout.take(Float.self, rows)
     rescale = layout.take(Float.self, rows)
-    let blocks = keys / Int(SWA_PANEL_TOKENS)
+    visible = layout.take(swa_span.self, rows)
+    spans = layout.take(swa_span.self, rows)
     panels = layout.take(UnsafeRawPointer?.self, blocks)
-    valueBlocks = layout.take(UnsafeRawPointer?.self, blocks)
-    keyBlocks = layout.take(UnsafeRawPointer?.self, blocks)
+    values = layout.take(UnsafeRawPointer?.self, blocks)
+    nextPanels = layout.take(UnsafeRawPointer?.self, blocks)
     keyRows = layout.take(UnsafeRawPointer?.self, keys)
     valueRows = layout.take(UnsafeRawPointer?.self, keys)
-    packedKeys = layout.take(Float.self, keys * padded)
-    packedValues = layout.take(Float.self, keys * strips)
+    nextKeyRows = layout.take(UnsafeRawPointer?.self, keys)
+    nextValueRows = layout.take(UnsafeRawPointer?.self, keys)
+    keyPanelFloats = padded * Int(SWA_PANEL_TOKENS)
+    valuePanelFloats = (shape.valueDimension + 15) / 16 * 16 * Int(SWA_PANEL_TOKENS)
+    keyPanels = layout.take(Float.self, blocks * keyPanelFloats)
+    valuePanels = layout.take(Float.self, blocks * valuePanelFloats)
+    clearedValues = layout.take(Float.self, valuePanelFloats)
     scalars = layout.take(Double.self, program.scalarCount)
     vectors = layout.take(
       Float.self, max(program.vectorCount - 1, 0) * AttentionWorkspace.scorePitch)
+    if !layout.isCounting {
+      // What is fetched ahead must be an address; before there is a next tile, any will do.
+      let idle = UnsafeRawPointer(scores)
+      nextPanels.update(repeating: idle, count: blocks)
+      nextKeyRows.update(repeating: idle, count: keys)
+      nextValueRows.update(repeating: idle, count: keys)
+    }
+  }
+
+  /// Room for panel `i` of packed keys, and of packed values.
+  func packedKeys(_ i: Int) -> UnsafeMutablePointer<Float> { keyPanels + i * keyPanelFloats }
+  func packedValues(_ i: Int) -> UnsafeMutablePointer<Float> { valuePanels + i * valuePanelFloats }
+
+  /// The memory as the `number`-th of several heads sees it, whose tiles of `rows` rows are worked
+  /// on together: queries and state of its own, the rest shared.
+  func part(_ number: Int, rows: Int) -> Scratch {
+    var part = self
+    part.queries += number * rows * (keyPanelFloats / Int(SWA_PANEL_TOKENS))
+    part.output += number * rows * outputPitch
+    part.maximum += number * rows
+    part.sum += number * rows
+    return part
   }
 }
