@@ -111,10 +111,10 @@ import Testing
   @Test func boundsDoNotChangeTheBits() throws {
     let device = try CPUDevice(threads: 2)
     var scenario = Scenario()
-    scenario.lengths = [(1, 500), (2, 480), (40, 77)]
-    scenario.parts = [[(1, 320)], [(1, 320)]]
+    scenario.lengths = [(1, 2_500), (2, 2_480), (40, 77)]
+    scenario.parts = [[(1, 2_400)], [(1, 2_400)]]
     let material = try Scenario.Material(scenario, device)
-    let bounds = AttentionBounds(requests: 3, queryRows: 43, pages: 100)
+    let bounds = AttentionBounds(requests: 3, queryRows: 43, pages: 400)
     let fixed = try AttentionPlan(
       device: device, shape: scenario.shape, batch: material.batch, workers: 5, bounds: bounds)
     let growing = try AttentionPlan(
@@ -144,8 +144,8 @@ import Testing
     try #require(allocation_count() > before, "the counter counts")
 
     var scenario = Scenario()
-    scenario.lengths = [(1, 700), (2, 680), (40, 77), (1, 5_000)]
-    scenario.parts = [[(1, 320)], [(1, 320)]]
+    scenario.lengths = [(1, 2_700), (2, 2_680), (40, 77), (1, 5_000)]
+    scenario.parts = [[(1, 2_400)], [(1, 2_400)]]
     // Bounds, a mask beyond them, logits with scalars and a per-head vector.
     scenario.variant = AttentionVariant.causal.combined(with: .alibi(heads: 4))
       .combined(with: .softCap(3)).combined(

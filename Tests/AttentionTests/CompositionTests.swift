@@ -66,25 +66,43 @@ import Testing
     }
   }
 
-  @Test func sharedRunsAreFound() throws {
+  @Test(arguments: [1, 3, 16, 32])
+  func sharedRunsAreFound(pageSize: Int) throws {
     let device = try CPUDevice(threads: 1)
-    for pageSize in [1, 3, 16, 32] {
-      let scenario = tree(pageSize)
-      let material = try Scenario.Material(scenario, device)
-      let plan = try AttentionPlan(
-        device: device, shape: scenario.shape, batch: material.batch)
-      // Request 3 has no queries, and so no part in anything.
-      #expect(
-        Set(plan.readTogether.map { SharedRun(requests: $0.requests.sorted(), keys: $0.keys) })
-          == [
-            SharedRun(requests: [0, 1, 2, 4, 5], keys: 0..<96),
-            SharedRun(requests: [0, 1, 2], keys: 96..<288),
-            SharedRun(requests: [0, 1], keys: 288..<576),
-            SharedRun(requests: [6, 9], keys: 0..<288),
-          ])
-      try plan.update(material.batch, composition: .off)
-      #expect(plan.readTogether.isEmpty)
+    // The tree, twenty times as long: every run then pays.
+    var next = 0
+    var shared: [[Int]: [Int]] = [:]
+    func pages(_ tokens: Int) -> [Int] {
+      next += (tokens * 20 + pageSize - 1) / pageSize
+      return Array(next - (tokens * 20 + pageSize - 1) / pageSize..<next)
     }
+    let tree = tree(pageSize)
+    let requests = zip(tree.lengths, tree.parts).map { length, parts in
+      var (own, path, list) = (length.kv, [Int](), [Int]())
+      for part in parts {
+        path.append(part.name)
+        let found = shared[path] ?? pages(part.tokens)
+        shared[path] = found
+        list += found
+        own -= part.tokens
+      }
+      return (pages: list + pages(own), kvLength: length.kv * 20)
+    }
+    let batch = try AttentionBatch(
+      queries: RaggedIndex(lengths: tree.lengths.map(\.query)),
+      pages: PageTable(requests: requests, pageSize: pageSize))
+    let plan = try AttentionPlan(device: device, shape: tree.shape, batch: batch)
+    // Request 3 has no queries, and so no part in anything.
+    #expect(
+      Set(plan.readTogether.map { SharedRun(requests: $0.requests.sorted(), keys: $0.keys) })
+        == [
+          SharedRun(requests: [0, 1, 2, 4, 5], keys: 0..<1_920),
+          SharedRun(requests: [0, 1, 2], keys: 1_920..<5_760),
+          SharedRun(requests: [0, 1], keys: 5_760..<11_520),
+          SharedRun(requests: [6, 9], keys: 0..<5_760),
+        ])
+    try plan.update(batch, composition: .off)
+    #expect(plan.readTogether.isEmpty)
   }
 
   /// A window reads of a shared part only what it sees; requests that see nothing stay out.
@@ -122,7 +140,29 @@ import Testing
     #expect(plan.readTogether.isEmpty)
   }
 
-  /// Random trees: whatever is found is right, complete in its keys, and gives the single format's
+  /// Every run that requests share, found the slow way.
+  private func allRuns(_ batch: AttentionBatch) -> [SharedRun] {
+    let size = batch.pages.pageSize
+    func page(_ r: Int, _ i: Int) -> Int32? {
+      guard i < Int(batch.pages.kvLengths[r]) / size else { return nil }
+      return Array(batch.pages.pages(of: r))[i]
+    }
+    func grow(_ requests: [Int], from start: Int) -> [SharedRun] {
+      var end = start
+      while Set(requests.map { page($0, end) }).count == 1, page(requests[0], end) != nil {
+        end += 1
+      }
+      let run = SharedRun(requests: requests, keys: start * size..<end * size)
+      let next = Dictionary(grouping: requests) { page($0, end) }
+      return (end > start ? [run] : [])
+        + next.filter { $0.key != nil && $0.value.count > 1 }.values.flatMap {
+          grow($0, from: end)
+        }
+    }
+    return batch.requestCount == 0 ? [] : grow(Array(0..<batch.requestCount), from: 0)
+  }
+
+  /// Random trees: whatever is found is right, and all that could be found gives the single format's
   /// numbers.
   @Test(arguments: 0..<60)
   func randomTrees(seed: Int) throws {
@@ -151,6 +191,9 @@ import Testing
     let plan = try AttentionPlan(
       device: device, shape: scenario.shape, batch: material.batch, workers: workers)
     check(plan.readTogether, material.batch)
+    let runs = allRuns(material.batch)
+    try plan.update(material.batch, composition: .explicit(runs))
+    #expect(plan.readTogether.count <= runs.count)
     let composed = try scenario.run(material, plan)
     try plan.update(material.batch, composition: .off)
     let single = try scenario.run(material, plan)
@@ -209,8 +252,9 @@ import Testing
       let device = try CPUDevice(threads: threads)
       let material = try Scenario.Material(scenario, device)
       let plan = try AttentionPlan(
-        device: device, shape: scenario.shape, batch: material.batch, workers: 5)
-      #expect(!plan.readTogether.isEmpty)
+        device: device, shape: scenario.shape, batch: material.batch, workers: 5,
+        composition: .explicit(runs))
+      #expect(plan.readTogether.count == 4)
       for _ in 0..<3 {
         let result = try scenario.run(material, plan)
         if let first {

@@ -100,8 +100,7 @@ extension AttentionPlan {
     case .automatic:
       let benefit = SharingBenefit(
         cost: schedule.cost, group: shape.groupSize,
-        tileQueries: max(Self.largestTile / shape.groupSize, 1),
-        perLaunch: SharingBenefit.launch / shape.kvHeads)
+        tileQueries: max(Self.largestTile / shape.groupSize, 1), kvHeads: shape.kvHeads)
       // Partial states are counted in 32 bits.
       let countable = Int(Int32.max) / (4 * shape.queryHeads)
       sharedRuns.find(batch, benefit, limit: min(bounds?.sharedRows ?? countable, countable))

@@ -141,7 +141,7 @@ public final class AttentionPlan {
     self.tileRule = tileRule
     schedule = Schedule(
       workers: workers, kvHeads: shape.kvHeads, group: shape.groupSize,
-      granule: Int(SWA_PANEL_TOKENS), rule: rule)
+      granule: Int(SWA_PANEL_TOKENS), rule: rule, cost: CostModel(device.instructionSet))
     maskBounds = MaskBounds(variant.maskExpression.resolving(variant.parameters))
     boundList.assign(maskBounds.bounds)
     residual = maskBounds.residual

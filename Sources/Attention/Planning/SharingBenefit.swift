@@ -1,26 +1,23 @@
 /// Whether reading keys together costs less than reading them for each request.
+///
+/// Who reads them later finds them in the last cache, so what is saved is less than a read of
+/// memory, and nothing where groups are so large that multiplying takes longer.
 struct SharingBenefit {
   let cost: CostModel
   /// Query heads of a key/value head.
   let group: Int
   /// Queries of a tile.
   let tileQueries: Int
-  /// The cost of a second step that merges, as one key/value head's share.
-  let perLaunch: Int
-
-  /// Writing, reading and merging a row's partial state.
-  static let perState = 40
-
-  /// A second step that merges, for all key/value heads together.
-  static let launch = 3_000
+  /// Key/value heads.
+  let kvHeads: Int
 
   /// The cost of a key for some queries, with as few tiles as they fit in.
   @inline(__always)
   func perKey(queries: Int) -> Int {
-    if queries <= tileQueries { return cost.perKey(rows: queries * group) }
+    if queries <= tileQueries { return cost.perCachedKey(rows: queries * group) }
     let (full, rest) = queries.quotientAndRemainder(dividingBy: tileQueries)
-    return full * cost.perKey(rows: tileQueries * group)
-      + (rest > 0 ? cost.perKey(rows: rest * group) : 0)
+    return full * cost.perCachedKey(rows: tileQueries * group)
+      + (rest > 0 ? cost.perCachedKey(rows: rest * group) : 0)
   }
 
   /// Keys read less often, against rows packed, written and merged once more.
@@ -34,6 +31,6 @@ struct SharingBenefit {
   func pays(separate: Int, queries: Int, keys: Int, isShared: Bool) -> Bool {
     let states = queries * group * (isShared ? 1 : 2)
     return separate - perKey(queries: queries) * keys
-      > states * (cost.perRow + Self.perState) + perLaunch
+      > states * (cost.perRow + cost.perState) + cost.perMerge / kvHeads
   }
 }

@@ -74,28 +74,3 @@ package struct MergeItem: Sendable, Hashable, BitwiseCopyable {
   /// The number of parts.
   package var count: Int32
 }
-
-/// What work costs, in arbitrary units of about 3 ns: rows·perRow + kv·max(perKV, rows·perScore)
-/// for each key/value head.
-///
-/// The paper's cost is α·l_q + β·l_kv, for tiles of one size. Here a tile has as many rows as its
-/// request fills, and keys are fetched while others are multiplied: a key costs what takes longer.
-package struct CostModel: Sendable, Hashable {
-  /// α: packing and writing a row.
-  package var perRow = 40
-  /// β: reading a key and a value from memory.
-  package var perKV = 16
-  /// Multiplying one row with one key and value.
-  package var perScore = 2
-
-  /// The default weights.
-  package init() {}
-
-  @inline(__always)
-  package func callAsFunction(rows: Int, kv: Int) -> Int {
-    rows * perRow + kv * perKey(rows: rows)
-  }
-
-  @inline(__always)
-  package func perKey(rows: Int) -> Int { max(perKV, rows * perScore) }
-}
