@@ -98,6 +98,7 @@ extension Launch {
       work.head = head
       let scratch = scratch.part(head - heads.lowerBound, rows: work.rows)
       gatherQueries(work, scratch)
+      prepareRows(work, scratch)
       resetState(work, scratch)
     }
     var tile = keyTile(work, from: Int(work.item.kvFirst))
@@ -133,8 +134,8 @@ extension Launch {
     if coverage == .empty { return }
     gatherPanels(work, keys, next: next, scratch)
     score(work, keys, scratch)
-    applyVariant(coverage == .full ? unmasked : program, work, keys, scratch)
-    onlineSoftmax(work, keys, scratch)
+    applyVariant(coverage, work, keys, scratch)
+    weigh(work, scratch)
     weighValues(work, keys, scratch)
   }
 

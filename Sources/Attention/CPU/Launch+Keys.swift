@@ -19,13 +19,18 @@ extension Launch {
         listPanels(of: work, next.keys, head: next.head, keys: scratch.nextPanels, values: nil)
       }
       clearLastPanel(keyTile, scratch)
-      if work.rows >= Self.manyRows { widenPanels(keyTile, scratch) }
+      if transformsPanels {
+        transformKeys(work, keyTile, scratch)
+      } else if work.rows >= Self.manyRows {
+        widenPanels(keyTile, scratch)
+      }
     } else {
       listRows(of: work, keyTile, head: work.head, scratch.keyRows, scratch.valueRows)
       if let next {
         listRows(of: work, next.keys, head: next.head, scratch.nextKeyRows, scratch.nextValueRows)
       }
       packRows(keyTile, scratch)
+      if transformsPanels { transformKeys(work, keyTile, scratch) }
     }
   }
 
@@ -106,9 +111,10 @@ extension Launch {
     }
   }
 
-  /// Panels as stored, or as packed and widened.
-  private func products(_ work: HeadItem) -> swa_product_kernels {
-    geometry.hasPanels && (work.rows < Self.manyRows || stored.widen_keys == nil)
+  /// Panels as stored, or as packed and widened; floats where a functor made them.
+  func products(_ work: HeadItem) -> swa_product_kernels {
+    if transformsPanels { return kernels.f32.own }
+    return geometry.hasPanels && (work.rows < Self.manyRows || stored.widen_keys == nil)
       ? stored.own : stored.packed
   }
 
@@ -121,6 +127,7 @@ extension Launch {
 
   /// O = rescale·O + P·V.
   func weighValues(_ work: HeadItem, _ keyTile: KeyTile, _ scratch: Scratch) {
+    if transformsPanels { transformValues(work, keyTile, scratch) }
     products(work).values(
       scratch.scores, AttentionWorkspace.scorePitch, work.rows, scratch.values, scratch.spans,
       valueDimension, scratch.rescale, scratch.output, scratch.outputPitch,

@@ -23,7 +23,7 @@ extension Launch {
     for (strip, firstRow) in stride(from: 0, to: work.rows, by: height).enumerated() {
       var (low, high) = (keyTile.count, 0)
       for row in firstRow..<min(firstRow + height, work.rows) {
-        let visible = visibleKeys(keyTile, query: Int(scratch.places[row].position))
+        let visible = visibleKeys(keyTile, scratch.places[row])
         scratch.visible[row] = visible
         if visible.first < visible.end {
           low = min(low, Int(visible.first))
@@ -41,44 +41,114 @@ extension Launch {
 
   /// The tile's columns within the bounds, for one query.
   @inline(__always)
-  private func visibleKeys(_ keyTile: KeyTile, query: Int) -> swa_span {
+  private func visibleKeys(_ keyTile: KeyTile, _ place: RowPlace) -> swa_span {
     var (first, last) = (keyTile.first, keyTile.first + keyTile.count - 1)
     for i in 0..<boundCount {
-      let limit = bounds[i].limit(query: query)
+      let limit = bounds[i].limit(
+        query: Int(place.position), kvLength: Int(place.kvLength),
+        queryLength: Int(place.queryLength))
       if bounds[i].isUpper { last = min(last, limit) } else { first = max(first, limit) }
     }
     if first > last { return swa_span(first: 0, end: 0) }
     return swa_span(first: UInt32(first - keyTile.first), end: UInt32(last + 1 - keyTile.first))
   }
 
-  /// The variant's logits and mask, then its bounds and the end of the keys.
-  func applyVariant(
-    _ program: TileProgram.View, _ work: HeadItem, _ keyTile: KeyTile, _ scratch: Scratch
+  /// What every row of a tile has once: row values and pointers.
+  func prepareRows(_ work: HeadItem, _ scratch: Scratch) {
+    if program.isEmpty { return }
+    for row in 0..<work.rows {
+      let here = rowPlace(work, row: row, scratch)
+      evaluate(program, row, at: here, scratch.variant, value: 0, pointer: 0)
+      evaluate(
+        unmasked, row, at: here, scratch.variant, value: program.tokens.outputCount,
+        pointer: program.pointerCount)
+    }
+  }
+
+  private func evaluate(
+    _ program: BlockProgram.View, _ row: Int, at place: ScorePlace, _ scratch: VariantScratch,
+    value: Int, pointer: Int
   ) {
+    let pitch = VariantScratch.rowPitch
+    if program.tokens.outputCount > 0 {
+      program.tokens.run(at: place, parameters, scratch.scalars)
+      for i in 0..<program.tokens.outputCount {
+        scratch.rowValues[(value + i) * pitch + row] = Float(
+          scratch.scalars[program.tokens.outputs[i]])
+      }
+    }
+    for i in 0..<program.pointerCount {
+      let slot = (pointer + i) * pitch + row
+      switch program.pointers[i] {
+      case .tensor(let number):
+        scratch.pointers[slot] = UnsafeRawPointer(parameters.keys(number, at: place))
+        scratch.bits[slot] = 0
+      case .mask(let number):
+        let (bytes, bit) = parameters.bits(number, at: place)
+        scratch.pointers[slot] = UnsafeRawPointer(bytes)
+        scratch.bits[slot] = bit
+      }
+    }
+  }
+
+  /// The variant's logits and mask, then its bounds and the end of the keys, strip by strip.
+  func applyVariant(
+    _ coverage: TileCoverage, _ work: HeadItem, _ keyTile: KeyTile, _ scratch: Scratch
+  ) {
+    let isMasked = coverage != .full
+    let program = isMasked ? self.program : unmasked
+    let variant = scratch.variant
+    let pitch = AttentionWorkspace.scorePitch
+    var memory = swa_tile_memory()
+    if !program.isEmpty {
+      memory.registers = variant.registers
+      memory.register_pitch = pitch
+      memory.register_size = pitch * kernels.strip
+      memory.block_pitch = pitch
+      memory.column_pitch = pitch
+      memory.row_values = UnsafePointer(variant.rowValues)
+      memory.row_value_pitch = VariantScratch.rowPitch
+      memory.row_pointer_pitch = VariantScratch.rowPitch
+      memory.masked = maskedWeight
+      computeColumns(program, memory, keyTile, variant)
+    }
+    let values = (isMasked ? 0 : self.program.tokens.outputCount) * VariantScratch.rowPitch
+    let pointers = (isMasked ? 0 : self.program.pointerCount) * VariantScratch.rowPitch
     let strips = (work.rows + kernels.strip - 1) / kernels.strip
     let height = (work.rows + strips - 1) / strips
-    for row in 0..<work.rows {
-      let span = scratch.spans[row / height]
+    for (strip, first) in stride(from: 0, to: work.rows, by: height).enumerated() {
+      let span = scratch.spans[strip]
       let columns = Int(span.first) * Int(SWA_PANEL_TOKENS)..<Int(span.end) * Int(SWA_PANEL_TOKENS)
       if columns.isEmpty { continue }
-      let scores = scratch.scores + row * AttentionWorkspace.scorePitch
-      let place = scratch.places[row]
+      let rows = min(height, work.rows - first)
+      let scores = scratch.scores + first * pitch
       if !program.isEmpty {
-        var here = ScorePlace()
-        here.query = Int(place.position)
-        here.kv = keyTile.first + columns.lowerBound
-        here.queryHead = work.head * group + Int(place.member)
-        here.kvHead = work.head
-        here.request = Int(place.request)
-        here.queryLength = Int(place.queryLength)
-        here.kvLength = Int(place.kvLength)
-        program.apply(
-          to: scores + columns.lowerBound, width: columns.count, at: here,
-          scalars: scratch.scalars, vectors: scratch.vectors,
-          pitch: AttentionWorkspace.scorePitch, kernels)
+        memory.block = scores + columns.lowerBound
+        memory.columns = UnsafePointer(variant.columns + columns.lowerBound)
+        memory.row_values = UnsafePointer(variant.rowValues + values + first)
+        memory.row_pointers = UnsafePointer(variant.pointers + pointers + first)
+        memory.row_bits = UnsafePointer(variant.bits + pointers + first)
+        memory.first = keyTile.first + columns.lowerBound
+        kernels.run_tile(program.steps, program.count, &memory, rows, columns.count)
       }
-      clip(scores, columns, to: scratch.visible[row])
+      for row in 0..<rows {
+        clip(scores + row * pitch, columns, to: scratch.visible[first + row])
+      }
     }
+  }
+
+  /// The vectors that all rows share, once a tile.
+  private func computeColumns(
+    _ program: BlockProgram.View, _ memory: swa_tile_memory, _ keyTile: KeyTile,
+    _ scratch: VariantScratch
+  ) {
+    if program.columnStepCount == 0 { return }
+    var memory = memory
+    memory.registers = scratch.columns
+    memory.register_size = AttentionWorkspace.scorePitch
+    memory.first = keyTile.first
+    kernels.run_tile(
+      program.columnSteps, program.columnStepCount, &memory, 1, keyTile.width)
   }
 
   /// Overwrites the scores of keys outside the bounds, and of a last panel's missing keys.
@@ -88,14 +158,21 @@ extension Launch {
   ) {
     let first = min(max(Int(visible.first), columns.lowerBound), columns.upperBound)
     let end = max(min(Int(visible.end), columns.upperBound), columns.lowerBound)
-    (scores + columns.lowerBound).update(repeating: -.infinity, count: first - columns.lowerBound)
-    (scores + end).update(repeating: -.infinity, count: columns.upperBound - end)
+    (scores + columns.lowerBound).update(repeating: maskedWeight, count: first - columns.lowerBound)
+    (scores + end).update(repeating: maskedWeight, count: columns.upperBound - end)
   }
 
-  /// Scores become probabilities relative to the running maximum.
-  func onlineSoftmax(_ work: HeadItem, _ keyTile: KeyTile, _ scratch: Scratch) {
-    stored.packed.softmax(
-      scratch.scores, AttentionWorkspace.scorePitch, work.rows, scratch.spans, scratch.maximum,
-      scratch.sum, scratch.rescale)
+  /// Scores become probabilities relative to the running maximum; without softmax they are the
+  /// weights.
+  func weigh(_ work: HeadItem, _ scratch: Scratch) {
+    let products = products(work)
+    if usesSoftmax {
+      products.softmax(
+        scratch.scores, AttentionWorkspace.scorePitch, work.rows, scratch.spans, scratch.maximum,
+        scratch.sum, scratch.rescale)
+    } else {
+      products.weights(
+        scratch.scores, AttentionWorkspace.scorePitch, work.rows, scratch.spans, scratch.rescale)
+    }
   }
 }

@@ -45,7 +45,8 @@ struct PlanCapacity {
   /// The queries of a request that a batch-invariant plan cuts at most.
   static let shortQueries = 8
 
-  init(_ bounds: AttentionBounds, _ schedule: Schedule, tileQueries: Int) {
+  /// - Parameter segments: The most tiles that some queries' keys are in, gaps between them.
+  init(_ bounds: AttentionBounds, _ schedule: Schedule, tileQueries: Int, segments: Int) {
     let invariant = schedule.rule == .invariant
     let (requests, queries) = (bounds.requests, bounds.queryRows)
     let queryHeads = schedule.kvHeads * schedule.group
@@ -54,8 +55,8 @@ struct PlanCapacity {
     sharedRows = invariant ? 0 : bounds.sharedRows
     // Every request and every run may leave a tile that is not full. A run has a query.
     tiles =
-      (queries / tileQueries + min(requests, queries) + sharedRows / tileQueries + sharedRows)
-      * schedule.parts
+      ((queries / tileQueries + min(requests, queries)) * segments + sharedRows / tileQueries
+        + sharedRows) * schedule.parts
     // Keys make up chunks, and every tile one that is not full.
     let chunks = bounds.pages * bounds.pageSize / Schedule.invariantChunk
     // Every end of a share adds at most a cut head's piece, its rest and the heads after it.
@@ -71,7 +72,9 @@ struct PlanCapacity {
       case .longestFirst: 2 * schedule.workers * largestTile * schedule.kvHeads
       case .invariant: (chunks + min(requests, chunks)) * Self.shortQueries * queryHeads
       }
-    states = cut + 2 * sharedRows * queryHeads
+    // Tiles that share rows leave a state for each of them.
+    let gaps = segments > 1 ? queries * segments * queryHeads : 0
+    states = cut + 2 * sharedRows * queryHeads + gaps
     parts = queries * schedule.kvHeads * schedule.parts
     merges = min(parts, states)
   }

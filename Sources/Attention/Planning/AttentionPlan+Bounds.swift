@@ -51,7 +51,8 @@ extension AttentionPlan {
     let queries = max(Self.largestTile / shape.groupSize, 1)
     // The paper's tiles may be as small as one query.
     let capacity = PlanCapacity(
-      bounds, schedule, tileQueries: tileRule == .ofAverage ? 1 : queries)
+      bounds, schedule, tileQueries: tileRule == .ofAverage ? 1 : queries,
+      segments: code.bounds.hasGaps ? MaskBounds.maximumSegments : 1)
     let bytes =
       Double(capacity.states) * Double(shape.valueDimension + 8) * 4
       + Double(capacity.items + capacity.tiles + capacity.parts) * 64

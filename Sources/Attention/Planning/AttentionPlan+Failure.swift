@@ -7,6 +7,10 @@ extension AttentionPlan {
     case heads(query: Int, kv: Int)
     /// A per-head vector of the variant has the wrong length.
     case perHead(String, expected: Int, found: Int)
+    /// The variant's definition, or the data of its parameters.
+    case variant(AttentionVariant.Invalid)
+    /// A variant without softmax, whose name this is, has no log-sum-exp.
+    case noLogSumExp(String)
     /// The scale is not finite.
     case scale(Float)
     /// The number of workers is outside 1 ... 65535.
@@ -27,6 +31,9 @@ extension AttentionPlan {
     case memory(bytes: Int)
     /// Runs of keys that were given cannot be read together.
     case composition(SharedRun.Invalid)
+    /// The variant, whose name this is, makes of a key or value what depends on the request, so that
+    /// requests cannot read them together.
+    case keysOfRequest(String)
     /// A batch-invariant plan reads every request for itself.
     case invariantComposition
   }
@@ -42,6 +49,9 @@ extension AttentionPlan.Failure: CustomStringConvertible {
     case .perHead(let name, let expected, let found):
       "attention plan: the variant's \(name) has \(found) entries, expected one for each of "
         + "\(expected) query heads"
+    case .variant(let invalid): invalid.description
+    case .noLogSumExp(let name):
+      "attention: \(name) does not use softmax and has no log-sum-exp"
     case .scale(let scale): "attention plan: scale \(scale) is not finite"
     case .workers(let count): "attention plan: \(count) workers, expected 1 ... 65535"
     case .matrix(let what, let expected, let found):
@@ -57,6 +67,9 @@ extension AttentionPlan.Failure: CustomStringConvertible {
         + "that hold it need \(workspace) bytes of workspace"
     case .memory(let bytes): "attention plan: the system refused \(bytes) bytes of workspace"
     case .composition(let invalid): "attention plan: \(invalid)"
+    case .keysOfRequest(let name):
+      "attention plan: requests cannot share keys under \(name), which makes of them what depends on "
+        + "the request"
     case .invariantComposition:
       "attention plan: a batch-invariant plan takes no shared runs: a row's bits depend on the rows "
         + "that it shares a tile with"

@@ -7,22 +7,72 @@ extension AttentionPlan {
   /// more than any before it. After an error the plan has no batch.
   ///
   /// - Parameters:
-  ///   - batch: The step's queries and pages.
+  ///   - batch: The requests of the step.
+  ///   - tensors: The data of the variant's tensor parameters and masks for this batch. Data that
+  ///     differs from layer to layer may be replaced by ``bind(_:)``.
   ///   - composition: How the batch is decomposed; by default as the plan was made.
-  public func update(_ batch: AttentionBatch, composition: Composition? = nil) throws(Failure) {
+  public func update(
+    _ batch: AttentionBatch, tensors: VariantTensors? = nil, composition: Composition? = nil
+  ) throws(Failure) {
     queryCount = 0
     schedule.removeAllTiles()
     try check(batch)
+    parameters.begin(batch)
+    if let tensors { try take(tensors) }
+    lower()
     take(batch)
-    try compose(batch.requestCount, composition ?? self.composition)
-    if schedule.rule == .invariant { try checkInvariantStates() }
-    let queries = tileQueries(batch)
-    for run in sharedRuns.runs.elements { addTiles(of: run, queries: queries) }
-    for request in 0..<batch.requestCount { addTiles(of: request, queries: queries) }
-    guard schedule.work < 0x1p60 else { throw .tooLarge("scores") }
-    schedule.distribute(queryRows: queryRows.base, queryCount: batch.queries.total)
-    workspace.reserve(states: schedule.stateCount)
+    planned = composition ?? self.composition
+    try distribute()
     queryCount = batch.queries.total
+  }
+
+  /// Replaces the data of tensor parameters and masks, by name; others keep theirs.
+  ///
+  /// To be called after `update`, before the next run: for data that differs from layer to layer,
+  /// as scales of stored keys. Shapes are checked against the planned batch.
+  public func bind(_ tensors: VariantTensors) throws(Failure) {
+    try take(tensors)
+    // Which tensors have data may decide which keys are read.
+    if lower() { try distribute() }
+  }
+
+  private func take(_ tensors: VariantTensors) throws(Failure) {
+    do throws(AttentionVariant.Invalid) {
+      try parameters.bind(tensors)
+    } catch {
+      throw .variant(error)
+    }
+  }
+
+  /// Lowers the variant again where other nullable parameters have data than before.
+  @discardableResult
+  private func lower() -> Bool {
+    if parameters.bound == code.bound { return false }
+    code = VariantCode(variant, shape, bound: parameters.bound, parameters.data)
+    variantMemory = VariantMemory(code, shape: shape, on: device)
+    workspace.attach(variantMemory.scratches)
+    return true
+  }
+
+  /// Cuts the batch that has been taken into tiles and these into work.
+  private func distribute() throws(Failure) {
+    code.reserveTables(
+      kvLengths: kvLengths.elements, queryLengths: queryLengths.elements, shape, on: device)
+    schedule.removeAllTiles()
+    queryRows.setCount(rowRequests.count)
+    for request in 0..<queryLengths.count {
+      let length = Int(queryLengths.base[request])
+      requestKeys.base[request] =
+        length > 0 ? keys(of: request, 0..<length) : KeyRange(first: 0, end: 0)
+    }
+    try compose(planned)
+    if schedule.rule == .invariant { try checkInvariantStates() }
+    let queries = tileQueries
+    for run in sharedRuns.runs.elements { addTiles(of: run, queries: queries) }
+    for request in 0..<queryLengths.count { addTiles(of: request, queries: queries) }
+    guard schedule.work < 0x1p60 else { throw .tooLarge("scores") }
+    schedule.distribute(queryRows: queryRows.base, queryCount: rowRequests.count)
+    workspace.reserve(states: schedule.stateCount)
   }
 
   /// The runs that the planned batch reads together.
@@ -65,8 +115,6 @@ extension AttentionPlan {
           rowPositions.base[row] = position + Int32(truncatingIfNeeded: row - first)
           queryRows.base[row] = Int32(truncatingIfNeeded: row)
         }
-        requestKeys.base[request] =
-          end > first ? keys(of: request, 0..<end - first) : KeyRange(first: 0, end: 0)
       }
       queryOffsets.base[requests] = Int32(truncatingIfNeeded: batch.queries.total)
     }
@@ -86,7 +134,8 @@ extension AttentionPlan {
     }
   }
 
-  private func compose(_ requests: Int, _ composition: Composition) throws(Failure) {
+  private func compose(_ composition: Composition) throws(Failure) {
+    let requests = queryLengths.count
     let batch = SharedRuns.Batch(
       pageSize: pageSize, pageOffsets: pageOffsets.base, pageIndices: pageIndices.base,
       kvLengths: kvLengths.base, queryLengths: queryLengths.base, keys: requestKeys.base,
@@ -97,6 +146,9 @@ extension AttentionPlan {
     }
     switch composition {
     case .off: sharedRuns.clear(requestCount: requests)
+    case .automatic where code.keysDependOnRequest || code.bounds.hasGaps:
+      // Keys are the request's own, or few of them are read.
+      sharedRuns.clear(requestCount: requests)
     case .automatic:
       let benefit = SharingBenefit(
         cost: schedule.cost, group: shape.groupSize,
@@ -105,6 +157,9 @@ extension AttentionPlan {
       let countable = Int(Int32.max) / (4 * shape.queryHeads)
       sharedRuns.find(batch, benefit, limit: min(bounds?.sharedRows ?? countable, countable))
     case .explicit(let runs):
+      if code.keysDependOnRequest, runs.contains(where: { $0.requests.count > 1 }) {
+        throw .keysOfRequest(variant.name)
+      }
       let pairs = runs.reduce(0) { sum, run in
         run.requests.reduce(sum) {
           $0 + ((0..<requests).contains($1) ? Int(queryLengths.base[$1]) : 0)
@@ -139,11 +194,11 @@ extension AttentionPlan {
   }
 
   /// The queries of a tile, whole ones where a group fits a tile.
-  private func tileQueries(_ batch: AttentionBatch) -> Int {
+  private var tileQueries: Int {
     let largest = max(Self.largestTile / shape.groupSize, 1)
-    guard tileRule == .ofAverage, batch.requestCount > 0 else { return largest }
-    let average =
-      (batch.queries.total * shape.groupSize + batch.requestCount - 1) / batch.requestCount
+    let requests = queryLengths.count
+    guard tileRule == .ofAverage, requests > 0 else { return largest }
+    let average = (rowRequests.count * shape.groupSize + requests - 1) / requests
     var rows = 1
     while rows < average, rows < Self.largestTile { rows *= 2 }
     return max(rows / shape.groupSize, 1)
@@ -152,9 +207,11 @@ extension AttentionPlan {
   /// The keys that the bounds leave to some of a request's queries.
   private func keys(of request: Int, _ queries: Range<Int>) -> KeyRange {
     let kvLength = Int(kvLengths.base[request])
-    let start = kvLength - Int(queryLengths.base[request])
-    let keys = maskBounds.keys(
-      queries: start + queries.lowerBound...start + queries.upperBound - 1, kvLength: kvLength)
+    let queryLength = Int(queryLengths.base[request])
+    let start = kvLength - queryLength
+    let keys = code.bounds.keys(
+      queries: start + queries.lowerBound...start + queries.upperBound - 1, kvLength: kvLength,
+      queryLength: queryLength)
     return KeyRange(first: Int32(keys.lowerBound), end: Int32(keys.upperBound))
   }
 
@@ -169,12 +226,37 @@ extension AttentionPlan {
       isShort: isShort(request))
     for query in stride(from: 0, to: length, by: queries) {
       let end = min(query + queries, length)
-      let keys =
-        end - query == length ? requestKeys.base[request] : keys(of: request, query..<end)
-      add(
-        &tile, rows: first + query..<first + end, keys, from: KeyRange(first: shared, end: .max))
+      let range = KeyRange(first: shared, end: .max)
+      let rows = first + query..<first + end
+      if code.bounds.hasGaps {
+        let segments = segments(of: request, query..<end).filter { $0.end > shared }
+        tile.isSole = shared == 0 && segments.count < 2
+        for keys in segments { add(&tile, rows: rows, keys, from: range) }
+        if segments.isEmpty {
+          add(&tile, rows: rows, KeyRange(first: shared, end: shared), from: range)
+        }
+      } else {
+        let keys =
+          end - query == length ? requestKeys.base[request] : keys(of: request, query..<end)
+        add(&tile, rows: rows, keys, from: range)
+      }
     }
   }
+
+  /// The runs of keys that a disjunction, as sinks or a window, leaves to some of a request's
+  /// queries.
+  private func segments(of request: Int, _ queries: Range<Int>) -> [KeyRange] {
+    let kvLength = Int(kvLengths.base[request])
+    let queryLength = Int(queryLengths.base[request])
+    let start = kvLength - queryLength
+    return code.bounds.segments(
+      queries: start + queries.lowerBound...start + queries.upperBound - 1, kvLength: kvLength,
+      queryLength: queryLength, granule: schedule.granule, gap: AttentionWorkspace.tileKeys
+    ).map { KeyRange(first: Int32($0.lowerBound), end: Int32($0.upperBound)) }
+  }
+
+  /// The keys of all tiles together, for one key/value head: what the schedule counts.
+  package var plannedKeys: Int { schedule.tiles.elements.reduce(0) { $0 + $1.length } }
 
   /// Cuts the queries of all requests of a run into tiles.
   private func addTiles(of run: SharedRuns.Run, queries: Int) {

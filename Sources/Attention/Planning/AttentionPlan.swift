@@ -42,11 +42,9 @@ public final class AttentionPlan {
   var largestPage: Int32 = -1
 
   package let schedule: Schedule
-  let maskBounds: MaskBounds
-  let boundList = Section<MaskBounds.Bound>()
-  let program: TileProgram.Executable
-  let unmasked: TileProgram.Executable
-  let residual: Expression?
+  let parameters: ParameterStore
+  var code: VariantCode
+  var variantMemory: VariantMemory
   let workspace: AttentionWorkspace
   let tileRule: TileRule
 
@@ -64,6 +62,8 @@ public final class AttentionPlan {
   /// The query rows that tiles point into: all rows in order, then those of shared runs.
   let queryRows = Section<Int32>()
   let sharedRuns = SharedRuns()
+  /// How the planned batch is decomposed.
+  var planned = Composition.off
 
   /// The most packed rows of a query tile.
   static let largestTile = 128
@@ -101,13 +101,14 @@ public final class AttentionPlan {
   /// Makes a plan for a batch.
   public convenience init(
     device: CPUDevice, shape: AttentionShape, variant: AttentionVariant = .causal,
-    batch: AttentionBatch, workers: Int? = nil, composition: Composition = .automatic,
-    isBatchInvariant: Bool = false, bounds: AttentionBounds? = nil
+    batch: AttentionBatch, tensors: VariantTensors? = nil, workers: Int? = nil,
+    composition: Composition = .automatic, isBatchInvariant: Bool = false,
+    bounds: AttentionBounds? = nil
   ) throws(Failure) {
     try self.init(
       device: device, shape: shape, variant: variant, workers: workers, composition: composition,
       isBatchInvariant: isBatchInvariant, bounds: bounds)
-    try update(batch)
+    try update(batch, tensors: tensors)
   }
 
   /// A plan with any rule of scheduling, to measure it.
@@ -124,7 +125,12 @@ public final class AttentionPlan {
     guard shape.queryHeads % shape.kvHeads == 0 else {
       throw .heads(query: shape.queryHeads, kv: shape.kvHeads)
     }
-    for (name, values) in zip(variant.perHeadNames, variant.parameters.vectors)
+    do throws(AttentionVariant.Invalid) {
+      try variant.check(headDimension: shape.headDimension, valueDimension: shape.valueDimension)
+    } catch {
+      throw .variant(error)
+    }
+    for (name, values) in zip(variant.declarations.vectors, variant.parameters.vectors)
     where values.count != shape.queryHeads {
       throw .perHead(name, expected: shape.queryHeads, found: values.count)
     }
@@ -142,16 +148,10 @@ public final class AttentionPlan {
     schedule = Schedule(
       workers: workers, kvHeads: shape.kvHeads, group: shape.groupSize,
       granule: Int(SWA_PANEL_TOKENS), rule: rule, cost: CostModel(device.instructionSet))
-    maskBounds = MaskBounds(variant.maskExpression.resolving(variant.parameters))
-    boundList.assign(maskBounds.bounds)
-    residual = maskBounds.residual
-    let logits = variant.logitsExpression.resolving(variant.parameters)
-    let vectors = variant.parameters.vectors
-    program = TileProgram.Executable(
-      TileProgram(logits: logits, mask: residual), vectors: vectors, heads: shape.queryHeads)
-    unmasked = TileProgram.Executable(
-      TileProgram(logits: logits, mask: nil), vectors: vectors, heads: shape.queryHeads)
-    workspace = AttentionWorkspace(shape: shape, threads: device.pool.count, program: program)
+    parameters = ParameterStore(variant, heads: shape.queryHeads, kvHeads: shape.kvHeads)
+    code = VariantCode(variant, shape, bound: parameters.bound, parameters.data)
+    variantMemory = VariantMemory(code, shape: shape, on: device)
+    workspace = AttentionWorkspace(shape: shape, variants: variantMemory.scratches)
     if let bounds { try fix(bounds) } else { workspace.allocate() }
   }
 }

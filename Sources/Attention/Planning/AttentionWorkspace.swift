@@ -10,20 +10,17 @@ final class AttentionWorkspace {
   static let scorePitch = tileKeys + 16
 
   private let shape: AttentionShape
-  private let threads: Int
-  private let program: TileProgram.Executable
+  private var variants: [VariantScratch]
   private var memory: [AlignedBuffer] = []
   private var stateCapacity = 0
-  private var isFixed = false
   let scratches = Section<Scratch>()
   /// Partial states: outputs of `valueDimension` floats, and natural log-sum-exps.
   private(set) var partialOutput: UnsafeMutablePointer<Float>
   private(set) var partialLSE: UnsafeMutablePointer<Float>
 
-  init(shape: AttentionShape, threads: Int, program: TileProgram.Executable) {
+  init(shape: AttentionShape, variants: [VariantScratch]) {
     self.shape = shape
-    self.threads = threads
-    self.program = program
+    self.variants = variants
     var states = PlanMemory()
     partialOutput = states.take(Float.self, 0)
     partialLSE = states.take(Float.self, 0)
@@ -39,15 +36,21 @@ final class AttentionWorkspace {
     self.memory = [buffer]
   }
 
+  /// Gives every thread other memory for the variant's programs.
+  func attach(_ variants: [VariantScratch]) {
+    self.variants = variants
+    for (i, variant) in variants.enumerated() { scratches.elements[i].variant = variant }
+  }
+
   /// Makes room for partial states, each of one row.
   func reserve(states: Int) {
-    guard states > stateCapacity, !isFixed else { return }
-    stateCapacity = max(states, 2 * stateCapacity)
+    guard states > stateCapacity else { return }
+    let capacity = max(states, 2 * stateCapacity)
     var size = PlanMemory()
-    placeStates(&size, stateCapacity)
+    placeStates(&size, capacity)
     let buffer = AlignedBuffer(byteCount: size.bytes)
     var memory = PlanMemory(buffer.bytes.baseAddress)
-    placeStates(&memory, stateCapacity)
+    placeStates(&memory, capacity)
     self.memory = Array(self.memory.prefix(1)) + [buffer]
   }
 
@@ -60,13 +63,12 @@ final class AttentionWorkspace {
   /// Keeps the memory that everything has been placed in.
   func keep(_ buffer: AlignedBuffer) {
     memory = [buffer]
-    isFixed = true
   }
 
   private func placeScratches(_ memory: inout PlanMemory) {
     if !memory.isCounting { scratches.removeAll() }
-    for _ in 0..<threads {
-      let scratch = Scratch(&memory, shape, program)
+    for variant in variants {
+      let scratch = Scratch(&memory, shape, variant)
       if !memory.isCounting { scratches.append(scratch) }
     }
   }
@@ -74,7 +76,7 @@ final class AttentionWorkspace {
   private func placeStates(_ memory: inout PlanMemory, _ states: Int) {
     let output = memory.take(Float.self, states * shape.valueDimension)
     let lse = memory.take(Float.self, states)
-    if !memory.isCounting { (partialOutput, partialLSE) = (output, lse) }
+    if !memory.isCounting { (partialOutput, partialLSE, stateCapacity) = (output, lse, states) }
   }
 
   /// The bytes in use: everything where there are bounds, otherwise what runs write.
@@ -119,12 +121,11 @@ struct Scratch {
   private let valuePanelFloats: Int
   /// A last panel of values.
   let clearedValues: UnsafeMutablePointer<Float>
-  /// Registers of tile programs.
-  let scalars: UnsafeMutablePointer<Double>
-  let vectors: UnsafeMutablePointer<Float>
+  /// Memory of the variant's programs.
+  var variant: VariantScratch
 
   init(
-    _ layout: inout PlanMemory, _ shape: AttentionShape, _ program: TileProgram.Executable
+    _ layout: inout PlanMemory, _ shape: AttentionShape, _ variant: VariantScratch
   ) {
     let rows = AttentionPlan.largestTile
     let keys = AttentionWorkspace.tileKeys
@@ -153,9 +154,7 @@ struct Scratch {
     keyPanels = layout.take(Float.self, blocks * keyPanelFloats)
     valuePanels = layout.take(Float.self, blocks * valuePanelFloats)
     clearedValues = layout.take(Float.self, valuePanelFloats)
-    scalars = layout.take(Double.self, program.scalarCount)
-    vectors = layout.take(
-      Float.self, max(program.vectorCount - 1, 0) * AttentionWorkspace.scorePitch)
+    self.variant = variant
     if !layout.isCounting {
       // What is fetched ahead must be an address; before there is a next tile, any will do.
       let idle = UnsafeRawPointer(scores)
@@ -177,6 +176,9 @@ struct Scratch {
     part.output += number * rows * outputPitch
     part.maximum += number * rows
     part.sum += number * rows
+    part.variant.rowValues += number * rows
+    part.variant.pointers += number * rows
+    part.variant.bits += number * rows
     return part
   }
 }
