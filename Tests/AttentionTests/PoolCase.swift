@@ -47,12 +47,14 @@ struct PoolCase {
     let keys = stored(shape.kvHeads * shape.headDimension)
     let values = stored(shape.kvHeads * shape.valueDimension)
     let cache = try filledCache(keys, values, device)
-    // Products of bf16 in pairs see the scaled query and the weights rounded to bf16; functors of keys
-    // and values leave floats.
+    // Products of bf16 in pairs see the scaled query and the weights rounded to bf16; functors of
+    // keys and values leave floats.
     let rounds =
       device.roundsProducts(of: elementType)
       && !variant.functors.contains { $0.kind == .key || $0.kind == .value }
-    let results = try [1, 2, 7].map { try run(queries, cache, device, workers: $0, rounds: rounds) }
+    let results =
+      try [1, 2, 7].map { try run(queries, cache, plan(device, workers: $0), rounds: rounds) }
+      + [run(queries, cache, boundedPlan(device, workers: 5), rounds: rounds)]
 
     let oracle = DenseAttention(
       shape: shape, variant: variant, tensors: tensors,
@@ -123,21 +125,39 @@ struct PoolCase {
     return cache
   }
 
-  /// Plans and runs; outputs start as NaN.
+  private func plan(_ device: CPUDevice, workers: Int) throws -> AttentionPlan {
+    try AttentionPlan(
+      device: device, shape: shape, variant: variant, batch: batch, tensors: tensors,
+      workers: workers)
+  }
+
+  /// A batch-invariant plan whose bounds the batch just fits: nothing moves.
+  private func boundedPlan(_ device: CPUDevice, workers: Int) throws -> AttentionPlan {
+    let hasRows = batch.rows != nil || !batch.pages.positions.isEmpty
+    let plan = try AttentionPlan(
+      device: device, shape: shape, variant: variant, workers: workers, isBatchInvariant: true,
+      bounds: AttentionBounds(
+        requests: batch.requestCount, queryRows: batch.queries.total,
+        pages: batch.rows?.pages.count ?? batch.pages.indices.count,
+        pageSize: batch.pages.pageSize,
+        blockRows: batch.rows?.count ?? (hasRows ? batch.requestCount : 0)))
+    let addresses = plan.addresses
+    try plan.update(batch, tensors: tensors)
+    #expect(plan.addresses == addresses)
+    return plan
+  }
+
+  /// Runs a plan; outputs start as NaN.
   private func run(
-    _ queries: [Float], _ cache: PagedKVCache, _ device: CPUDevice, workers: Int,
-    rounds: Bool
+    _ queries: [Float], _ cache: PagedKVCache, _ plan: AttentionPlan, rounds: Bool
   ) throws -> Result {
     let tokens = batch.queries.total
     let columns = shape.queryHeads * shape.valueDimension
     var queries = queries
     var result = Result(
-      workers: workers, rounds: rounds,
+      workers: plan.workers, rounds: rounds,
       output: [Float](repeating: .nan, count: max(tokens * columns, 1)),
       lse: [Float](repeating: .nan, count: max(tokens * shape.queryHeads, 1)))
-    let plan = try AttentionPlan(
-      device: device, shape: shape, variant: variant, batch: batch, tensors: tensors,
-      workers: workers)
     try queries.withUnsafeMutableBufferPointer { queries in
       try result.output.withUnsafeMutableBufferPointer { output in
         try result.lse.withUnsafeMutableBufferPointer { lse in

@@ -114,11 +114,8 @@ struct Launch {
     parameters = plan.parameters.data
     usesSoftmax = plan.variant.usesSoftmax
     scratches = UnsafePointer(plan.workspace.scratches.base)
-    let workspace = plan.workspace
-    partialOutput = workspace.partialOutput.bytes.baseAddress.unsafelyUnwrapped
-      .assumingMemoryBound(to: Float.self)
-    partialLSE = workspace.partialLSE.bytes.baseAddress.unsafelyUnwrapped
-      .assumingMemoryBound(to: Float.self)
+    partialOutput = plan.workspace.partialOutput
+    partialLSE = plan.workspace.partialLSE
   }
 }
 

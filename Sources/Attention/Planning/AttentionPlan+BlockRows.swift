@@ -24,13 +24,12 @@ struct BlockRow: BitwiseCopyable {
 
 // Batches in which not all queries read all pages, or pages stand at positions of their own.
 extension AttentionPlan {
-  /// Copies block rows with the pages that they name, and the positions of these; a batch in which
-  /// every query reads all keys of its request needs none.
+  /// Copies block rows with the pages that they name, and the positions of these.
   func takeBlockRows(of batch: AttentionBatch) throws(Failure) {
     blockRows.removeAll()
     pagePositions.removeAll()
-    if batch.isContiguous { return }
     guard let rows = batch.rows else {
+      takePages(batch.pages.indices)
       pagePositions.assign(batch.pages.positions)
       for request in 0..<batch.requestCount where !batch.queries[request].isEmpty {
         add(
@@ -40,6 +39,7 @@ extension AttentionPlan {
       return
     }
     pageIndices.removeAll()
+    largestPage = -1
     for (i, row) in rows.rows.enumerated() {
       // The batch has seen to it that heads come in order.
       let heads = row.kvHead.map { $0 + 1 } ?? shape.kvHeads
@@ -50,7 +50,9 @@ extension AttentionPlan {
       let first = Int(batch.pages.offsets[row.request])
       let listed = pageIndices.count
       for page in rows.pages(of: i) {
-        pageIndices.append(batch.pages.indices[first + Int(page)])
+        let index = batch.pages.indices[first + Int(page)]
+        largestPage = max(largestPage, index)
+        pageIndices.append(index)
         pagePositions.append(Int32(batch.pages.position(of: Int(page), in: row.request)))
       }
       add(row, batch, pages: listed..<pageIndices.count)
@@ -78,26 +80,30 @@ extension AttentionPlan {
   }
 
   /// Cuts a block row's queries into tiles and leaves out the pages that the bounds exclude.
-  func addTiles(of row: BlockRow) {
+  func addTiles(of row: BlockRow, queries: Int) {
     let group = shape.groupSize
     let kvLength = Int(kvLengths.base[Int(row.request)])
     let queryLength = Int(queryLengths.base[Int(row.request)])
-    let queries = max(Self.largestTile / group, 1)
     let skipped = row.start > 0 ? Int(row.start) / pageSize : 0
+    var tile = QueryTile(
+      rowCount: 0, pages: row.firstPage - Int32(skipped), kvFirst: 0, kvEnd: 0,
+      hasPositions: row.start < 0, kvHead: row.kvHead, isShort: isShort(Int(row.request)))
     for first in stride(from: 0, to: Int(row.queries), by: queries) {
       let count = min(queries, Int(row.queries) - first)
       let start = Int(row.position) + first
       let bounded = code.bounds.segments(
         queries: start...start + count - 1, kvLength: kvLength, queryLength: queryLength,
         granule: 1, gap: 0)
-      let keys = keys(of: row, within: bounded)
-      for member in stride(from: 0, to: count * group, by: Self.largestTile) {
-        let tile = QueryTile(
-          firstQuery: row.firstQuery + Int32(first), firstMember: Int32(member),
-          rowCount: Int32(min(count * group - member, Self.largestTile)),
-          pages: row.firstPage - Int32(skipped), kvFirst: 0, kvEnd: 0,
-          hasPositions: row.start < 0, kvHead: row.kvHead)
-        for range in keys { add(tile, range, isSole: keys.count == 1) }
+      let ranges = keys(of: row, within: bounded)
+      tile.firstQuery = row.firstQuery + Int32(first)
+      tile.isSole = ranges.count == 1
+      for keys in ranges {
+        (tile.kvFirst, tile.kvEnd) = (Int32(keys.lowerBound), Int32(keys.upperBound))
+        for member in stride(from: 0, to: count * group, by: Self.largestTile) {
+          tile.firstMember = Int32(member)
+          tile.rowCount = Int32(min(count * group - member, Self.largestTile))
+          schedule.add(tile)
+        }
       }
     }
   }

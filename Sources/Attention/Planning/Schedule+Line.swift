@@ -6,7 +6,7 @@ extension Schedule {
   /// w/W to (w + 1)/W of it. Like Algorithm 1 it cuts keys into chunks no longer than an even share,
   /// but no worker gets more than its share, whatever the lengths, and there is nothing to sort.
   ///
-  /// A share ends at the boundary between two heads where one is near enough (1/64 of a share);
+  /// A share ends at the boundary between two heads where one is near enough (1/128 of a share);
   /// only otherwise are keys cut, which costs partial states.
   ///
   /// *Workspace bound.* Each of the workers − 1 ends of shares makes at most one cut, through one
@@ -142,7 +142,7 @@ private struct Line {
   /// How far from its end a share may stop or begin.
   let slack: Int
   /// The slack's part of a share is 1 in this.
-  static let slack = 64
+  static let slack = 128
   private let share: Int
   private let remainder: Int
 

@@ -88,28 +88,3 @@ package struct MergeItem: Sendable, Hashable, BitwiseCopyable {
   /// The number of parts.
   package var count: Int32
 }
-
-/// What work costs, in arbitrary units: rows·perRow + kv·(perKV + rows·perScore) for each
-/// key/value head.
-///
-/// The paper's cost is α·l_q + β·l_kv, for tiles of one size; here a tile has as many rows as its
-/// request fills, so the product term tells a decode tile from a prefill tile of the same length.
-package struct CostModel: Sendable, Hashable {
-  /// α: packing and writing a row.
-  package var perRow = 16
-  /// β: reading a key and a value.
-  package var perKV = 7
-  /// Multiplying one row with one key and value.
-  package var perScore = 1
-
-  /// The default weights.
-  package init() {}
-
-  @inline(__always)
-  package func callAsFunction(rows: Int, kv: Int) -> Int {
-    rows * perRow + kv * perKey(rows: rows)
-  }
-
-  @inline(__always)
-  func perKey(rows: Int) -> Int { perKV + rows * perScore }
-}
