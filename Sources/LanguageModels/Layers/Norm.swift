@@ -7,7 +7,7 @@ struct Norm: Sendable {
   let epsilon: Float
 
   /// Normalises each of the `heads` equal parts of each row of `x` into `y`, which may be `x`.
-  func run(_ x: MatrixView, heads: Int = 1, into y: MatrixView, _ pass: ForwardPass) {
-    pass.device.rmsNorm(x, weight: weight, epsilon: epsilon, heads: heads, into: y)
+  func run(_ x: MatrixView, heads: Int = 1, into y: MatrixView, _ pass: ForwardPass) throws {
+    try pass.device.rmsNorm(x, weight: weight, epsilon: epsilon, heads: heads, into: y)
   }
 }

@@ -8,7 +8,7 @@ struct BenchCommand: ParsableCommand {
     discussion: "Figures mean something on an idle machine only.",
     subcommands: [
       BenchModelCommand.self, BenchKernelCommand.self, BenchLinearCommand.self,
-      BenchPerplexityCommand.self,
+      BenchSampleCommand.self, BenchPerplexityCommand.self,
     ],
     defaultSubcommand: BenchModelCommand.self)
 }
