@@ -92,7 +92,7 @@ extension CPUDevice {
   ) {
     for head in 0..<result.heads {
       let (first, second) = (a.natural(row, head), b.natural(row, head))
-      // NaN is the larger, so that it shows.
+      // NaN wins, so that it shows.
       let top = first > second || first.isNaN ? first : second
       let empty = top == -.infinity
       let (mine, theirs) = empty ? (0, 0) : (exp(first - top), exp(second - top))
@@ -114,22 +114,31 @@ extension CPUDevice {
     _ states: AttentionStates, into result: AttentionStates, _ index: (Int) -> Range<Int>
   ) {
     forEachRow(of: result.outputs) { row in
-      let range = index(row)
-      withUnsafeTemporaryAllocation(of: Float.self, capacity: max(range.count, 1)) { values in
-        for head in 0..<result.heads {
-          for (i, state) in range.enumerated() { values[i] = states.natural(state, head) }
-          let merged =
-            range.isEmpty
-            ? nil
-            : attentionKernels.merge?(
-              states.output(range.lowerBound, head), states.outputs.stride, values.baseAddress, 1,
-              range.count, result.dimension, result.output(row, head))
-          if merged == nil {
-            result.output(row, head).update(repeating: 0, count: result.dimension)
-          }
-          result.setLogSumExp(merged ?? -.infinity, row, head)
-        }
+      for head in 0..<result.heads {
+        result.output(row, head).update(repeating: 0, count: result.dimension)
+        let merged = sum(states, index(row), head, into: result.output(row, head))
+        result.setLogSumExp(merged, row, head)
       }
     }
+  }
+
+  /// Adds one head's states, weighted, to `output`, which is 0, and returns their log-sum-exp.
+  private func sum(
+    _ states: AttentionStates, _ rows: Range<Int>, _ head: Int,
+    into output: UnsafeMutablePointer<Float>
+  ) -> Float {
+    var top = -Float.infinity
+    for row in rows {
+      let value = states.natural(row, head)
+      if value > top || value.isNaN { top = value }
+    }
+    guard top != -.infinity else { return top }
+    let total = rows.reduce(Float(0)) { $0 + exp(states.natural($1, head) - top) }
+    for row in rows {
+      linearKernels.operators.combine?(
+        output, 1, states.output(row, head), exp(states.natural(row, head) - top) / total, output,
+        states.dimension)
+    }
+    return top + log(total)
   }
 }

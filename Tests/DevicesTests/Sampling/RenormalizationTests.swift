@@ -91,6 +91,25 @@ private let levels = InstructionSet.available
     #expect((0..<count).allSatisfy { y[0, $0] == (kept.contains($0) ? row[$0] : -.infinity) })
   }
 
+  @Test(arguments: levels)
+  func infinitiesAndNaN(level: InstructionSet) throws {
+    let device = try CPUDevice(threads: 1, instructionSet: level)
+    let inf = Float.infinity
+    let x = Matrix(rows: [
+      [inf, 1, inf, 2, -inf, .nan, inf], [-inf, -inf, .nan, -inf, -inf, -inf, -inf],
+      [.nan, .nan, .nan, .nan, .nan, .nan, .nan], [.nan, -3e38, 3e38, -0.0, 0, 1e-45, -1e-45],
+    ])
+    for topK in 1...7 {
+      let y = Matrix(4, 7, filled: .nan)
+      try device.topKMaskLogits(x.view, topK: [topK], into: y.view)
+      for i in 0..<4 {
+        let row = (0..<7).map { Double(x[i, $0]) }
+        let kept = Set(Distribution.order(row).prefix(topK))
+        for j in 0..<7 { #expect(y[i, j] == (kept.contains(j) ? x[i, j] : -inf)) }
+      }
+    }
+  }
+
   @Test func rowsHaveTheirOwnParameters() throws {
     let device = try CPUDevice(threads: 1)
     let x = Matrix(rows: [[0.1, 0.2, 0.3, 0.4], [0.4, 0.3, 0.2, 0.1]])
