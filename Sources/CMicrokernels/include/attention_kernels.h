@@ -132,6 +132,9 @@ typedef struct swa_attention_kernels {
   /// s[i] = −∞ where condition[i] is 0.
   void (*mask)(const float *condition, float *s, size_t count);
 
+  /// The probe of `swa_linear_kernels.multiply_add` for pairs of bf16; NULL where there are none.
+  size_t (*multiply_add_pairs)(size_t iterations, float *sink);
+
   /// y[i] = exp(x[i]); exp(−∞) = 0, NaN stays NaN. `y` may be `x`.
   void (*exp)(const float *x, float *y, size_t count);
 } swa_attention_kernels;
