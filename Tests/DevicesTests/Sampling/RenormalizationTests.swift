@@ -97,7 +97,8 @@ private let levels = InstructionSet.available
     let inf = Float.infinity
     let x = Matrix(rows: [
       [inf, 1, inf, 2, -inf, .nan, inf], [-inf, -inf, .nan, -inf, -inf, -inf, -inf],
-      [.nan, .nan, .nan, .nan, .nan, .nan, .nan], [.nan, -3e38, 3e38, -0.0, 0, 0x1p-149, -0x1p-149],
+      [.nan, .nan, .nan, .nan, .nan, .nan, .nan],
+      [.nan, -3e38, 3e38, -0.0, 0, 0x1p-149, -0x1p-149],
     ])
     for topK in 1...7 {
       let y = Matrix(4, 7, filled: .nan)
