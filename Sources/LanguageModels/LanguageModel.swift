@@ -66,9 +66,9 @@ public final class LanguageModel: Sendable {
   }
 
   /// The logits that follow some rows of the pass: [rows × vocabulary].
-  func logits(_ pass: ForwardPass, rows: Range<Int>, into logits: MatrixView) {
+  func logits(_ pass: ForwardPass, rows: Range<Int>, into logits: MatrixView) throws {
     let normed = pass.normed.rows(rows)
-    outputNorm.run(pass.hidden.rows(rows), into: normed, pass)
+    try outputNorm.run(pass.hidden.rows(rows), into: normed, pass)
     output.multiply(normed, into: logits)
   }
 }

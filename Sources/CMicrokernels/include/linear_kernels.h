@@ -9,6 +9,7 @@
 #include "isa.h"
 #include "linear_formats.h"
 #include "operator_kernels.h"
+#include "sampling_kernels.h"
 
 /// One product y = x·Wᵀ + bias as the kernels see it. Rows of W are outputs.
 typedef struct swa_linear_job {
@@ -66,6 +67,9 @@ typedef struct SWA_SENDABLE swa_linear_kernels {
 
   /// The row operators.
   swa_operator_kernels operators;
+
+  /// The kernels over a vocabulary.
+  swa_sampling_kernels sampling;
 } swa_linear_kernels;
 
 /// The kernels of a level, or NULL where `swa_isa_available` says no.
