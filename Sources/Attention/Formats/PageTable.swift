@@ -141,6 +141,8 @@ public struct PageTable: Sendable, Hashable {
     guard offsets[requests] == indices.count else {
       throw .indexCount(expected: offsets[requests], found: indices.count)
     }
+    // Most tables are right, which the bits of all pages together show; only a wrong one is searched.
+    if (0..<Int(Int32.max)).contains(indices.reduce(0, |)) { return }
     for r in 0..<requests {
       for page in indices[offsets[r]..<offsets[r + 1]] {
         guard page >= 0 else { throw .negativePage(request: r, page: page) }

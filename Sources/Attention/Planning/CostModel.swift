@@ -12,7 +12,7 @@ package struct CostModel: Sendable, Hashable {
   /// β: reading a key and a value from memory.
   package var perKV = 16
   /// The same where another request has just read them, from the last cache.
-  package var perCachedKV = 5
+  package var perCachedKV = 6
   /// Multiplying one row with one key and value.
   package var perScore = 1
   /// Writing, reading and merging a row's partial state.
