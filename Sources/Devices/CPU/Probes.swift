@@ -54,14 +54,30 @@ extension CPUDevice {
   ///
   /// A repetition takes some 10 ms, so that waking the threads does not count.
   package func fmaPeak(repetitions: Int = 10) -> Double {
-    guard let multiplyAdd = linearKernels.multiply_add else { return 0 }
+    peak(of: linearKernels.multiply_add, repetitions)
+  }
+
+  /// The same for dot products of bfloat16 pairs; 0 where the level has none.
+  package func pairPeak(repetitions: Int = 10) -> Double {
+    peak(of: linearKernels.multiply_add_pairs, repetitions)
+  }
+
+  /// The same for dot products of 8-bit integers; 0 where the level has none.
+  package func bytePeak(repetitions: Int = 10) -> Double {
+    peak(of: linearKernels.multiply_add_bytes, repetitions)
+  }
+
+  private func peak(
+    of kernel: (@convention(c) (Int, UnsafeMutablePointer<Float>?) -> Int)?, _ repetitions: Int
+  ) -> Double {
+    guard let kernel else { return 0 }
     let operations = Atomic<Int>(0)
     let seconds = fastest(of: repetitions) {
       operations.store(0, ordering: .relaxed)
       pool.forkJoin { _ in
         withUnsafeTemporaryAllocation(of: Float.self, capacity: 32) { sink in
           for i in sink.indices { sink[i] = i < 16 ? 0.999 : 0.001 }
-          let done = sink.baseAddress.map { multiplyAdd(5_000_000, $0) } ?? 0
+          let done = sink.baseAddress.map { kernel(5_000_000, $0) } ?? 0
           operations.add(done, ordering: .relaxed)
         }
       }
