@@ -6,13 +6,55 @@ internal import Tensors
 struct HeadItem {
   let item: WorkItem
   let tile: QueryTile
-  let head: Int
-  /// Absolute position of the request's first query; negative where it has more queries than keys.
-  let firstPosition: Int
-  let kvLength: Int
-  let queryLength: Int
+  let span: RowSpan
+  var head: Int
 
   var rows: Int { Int(tile.rowCount) }
+}
+
+/// Where one row of a query tile stands.
+struct RowPlace: BitwiseCopyable {
+  /// The row of the query and output matrices.
+  var query: Int32
+  /// The query head's number in its group.
+  var member: Int32
+  /// The query's absolute position; negative where its request has more queries than keys.
+  var position: Int32
+  /// The query's request.
+  var request: Int32
+  /// New tokens of the request.
+  var queryLength: Int32
+  /// Tokens of the request that have keys.
+  var kvLength: Int32
+}
+
+/// What the rows of a query tile range over.
+struct RowSpan {
+  var positions: ClosedRange<Int>
+  var requests: ClosedRange<Int>
+  var queryLengths: ClosedRange<Int>
+  var kvLengths: ClosedRange<Int>
+
+  init(_ place: RowPlace) {
+    positions = Int(place.position)...Int(place.position)
+    requests = Int(place.request)...Int(place.request)
+    queryLengths = Int(place.queryLength)...Int(place.queryLength)
+    kvLengths = Int(place.kvLength)...Int(place.kvLength)
+  }
+
+  mutating func include(_ place: RowPlace) {
+    positions = positions.including(Int(place.position))
+    requests = requests.including(Int(place.request))
+    queryLengths = queryLengths.including(Int(place.queryLength))
+    kvLengths = kvLengths.including(Int(place.kvLength))
+  }
+}
+
+extension ClosedRange<Int> {
+  @inline(__always)
+  fileprivate func including(_ x: Int) -> ClosedRange {
+    Swift.min(lowerBound, x)...Swift.max(upperBound, x)
+  }
 }
 
 /// A run of keys of a work item: one score tile.
@@ -32,43 +74,76 @@ extension Launch {
     let scratch = scratches[thread]
     for worker in stride(from: thread, to: workers, by: threads) {
       for i in Int(workerOffsets[worker])..<Int(workerOffsets[worker + 1]) {
-        for head in 0..<kvHeads { attend(headItem(items[i], head: head), scratch) }
+        attend(items[i], scratch)
       }
     }
   }
 
-  private func headItem(_ item: WorkItem, head: Int) -> HeadItem {
+  /// A work item's heads, several at a time where tiles are low: pages then are read from end to
+  /// end, head after head, which memory likes best.
+  private func attend(_ item: WorkItem, _ scratch: Scratch) {
     let tile = tiles[Int(item.tile)]
-    let request = Int(tile.request)
-    let kvLength = Int(kvLengths[request])
-    let queryLength = queryOffsets[request + 1] - queryOffsets[request]
-    return HeadItem(
-      item: item, tile: tile, head: head, firstPosition: kvLength - queryLength,
-      kvLength: kvLength, queryLength: queryLength)
+    let span = placeRows(of: tile, scratch)
+    let together = max(AttentionPlan.largestTile / max(Int(tile.rowCount), 1), 1)
+    for first in stride(from: Int(item.firstHead), to: Int(item.headEnd), by: together) {
+      let heads = first..<min(first + together, Int(item.headEnd))
+      attend(HeadItem(item: item, tile: tile, span: span, head: first), heads, scratch)
+    }
   }
 
-  /// The paper's loop: one query tile against one chunk of keys.
-  private func attend(_ work: HeadItem, _ scratch: Scratch) {
-    gatherQueries(work, scratch)
-    resetState(work, scratch)
-    var next = Int(work.item.kvFirst)
-    while next < Int(work.item.kvEnd) {
-      let keys = KeyTile(
-        first: next, count: min(AttentionWorkspace.tileKeys, Int(work.item.kvEnd) - next))
-      next += keys.count
-      let coverage = coverage(work, keys)
-      if coverage == .empty { continue }
-      gatherPages(work, keys, scratch)
-      lookAhead(work, keys, scratch)
-      score(work, keys, scratch)
-      applyVariant(coverage == .full ? unmasked : program, work, keys, scratch)
-      onlineSoftmax(work, keys, scratch)
-      weighValues(work, keys, scratch)
+  /// The paper's loop: one query tile of some heads against one chunk of keys.
+  private func attend(_ first: HeadItem, _ heads: Range<Int>, _ scratch: Scratch) {
+    var work = first
+    for head in heads {
+      work.head = head
+      let scratch = scratch.part(head - heads.lowerBound, rows: work.rows)
+      gatherQueries(work, scratch)
+      resetState(work, scratch)
     }
-    if work.item.partialRow < 0 {
-      writeOutput(work, scratch)
-    } else {
-      leavePartialState(work, scratch)
+    var tile = keyTile(work, from: Int(work.item.kvFirst))
+    while let keys = tile {
+      let following = keyTile(work, from: keys.first + keys.count)
+      if findVisible(work, keys, scratch) {
+        for head in heads {
+          work.head = head
+          let next =
+            head + 1 < heads.upperBound
+            ? (head: head + 1, keys: keys) : following.map { (head: heads.lowerBound, keys: $0) }
+          attend(work, keys, next: next, scratch.part(head - heads.lowerBound, rows: work.rows))
+        }
+      }
+      tile = following
     }
+    for head in heads {
+      work.head = head
+      let scratch = scratch.part(head - heads.lowerBound, rows: work.rows)
+      if work.item.state < 0 {
+        writeOutput(work, scratch)
+      } else {
+        leavePartialState(work, scratch)
+      }
+    }
+  }
+
+  /// One head's rows against one tile of keys.
+  private func attend(
+    _ work: HeadItem, _ keys: KeyTile, next: (head: Int, keys: KeyTile)?, _ scratch: Scratch
+  ) {
+    let coverage = coverage(work, keys)
+    if coverage == .empty { return }
+    gatherPanels(work, keys, next: next, scratch)
+    score(work, keys, scratch)
+    applyVariant(coverage == .full ? unmasked : program, work, keys, scratch)
+    onlineSoftmax(work, keys, scratch)
+    weighValues(work, keys, scratch)
+  }
+
+  /// The tile of keys that begins at `first`; nil at the end of the chunk.
+  @inline(__always)
+  private func keyTile(_ work: HeadItem, from first: Int) -> KeyTile? {
+    first < Int(work.item.kvEnd)
+      ? KeyTile(
+        first: first, count: min(AttentionWorkspace.tileKeys, Int(work.item.kvEnd) - first))
+      : nil
   }
 }

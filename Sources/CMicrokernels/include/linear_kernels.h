@@ -68,8 +68,7 @@ typedef struct SWA_SENDABLE swa_linear_kernels {
   /// number of floating-point operations done.
   size_t (*multiply_add)(size_t iterations, float *sink);
 
-  /// The same for pairs of bfloat16 and for 8-bit integers; NULL where the level has none.
-  size_t (*multiply_add_pairs)(size_t iterations, float *sink);
+  /// The same for 8-bit integers; NULL where the level has none.
   size_t (*multiply_add_bytes)(size_t iterations, float *sink);
 
   /// The row operators.

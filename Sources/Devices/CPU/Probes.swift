@@ -49,17 +49,17 @@ extension CPUDevice {
     return Double(slices * Self.probeSlice) / seconds
   }
 
-  /// The best rate of 32-bit fused multiply-adds in registers with all threads, in floating-point
-  /// operations per second (two for each lane of an instruction).
+  /// The best rate of multiply-adds in registers with all threads, in floating-point operations per
+  /// second (two for each product).
   ///
   /// A repetition takes some 10 ms, so that waking the threads does not count.
-  package func fmaPeak(repetitions: Int = 10) -> Double {
-    peak(of: linearKernels.multiply_add, repetitions)
-  }
-
-  /// The same for dot products of bfloat16 pairs; 0 where the level has none.
-  package func pairPeak(repetitions: Int = 10) -> Double {
-    peak(of: linearKernels.multiply_add_pairs, repetitions)
+  ///
+  /// - Parameter pairs: Pairs of bf16 rather than 32-bit floats, where the level has them.
+  package func fmaPeak(pairs: Bool = false, repetitions: Int = 10) -> Double {
+    peak(
+      of: pairs
+        ? attentionKernels.multiply_add_pairs ?? linearKernels.multiply_add
+        : linearKernels.multiply_add, repetitions)
   }
 
   /// The same for dot products of 8-bit integers; 0 where the level has none.

@@ -61,7 +61,7 @@ struct BenchLinearCommand: ParsableCommand {
       let device = try CPUDevice(threads: threads)
       let chosen = try chosenTypes()
       let read = device.readBandwidth() / 1e9
-      let peaks = (device.fmaPeak(), device.pairPeak(), device.bytePeak())
+      let peaks = (device.fmaPeak(), device.fmaPeak(pairs: true), device.bytePeak())
       var result: [Row] = []
       for type in chosen {
         for precision in precision {
