@@ -68,7 +68,8 @@ let package = Package(
     + room("ModelStore", uses: ["CTransport"])
     + room("Checkpoints", uses: ["Tensors"])
     + room("Tokenizers")
-    + room("Attention", uses: ["Devices", "Tensors", "CMicrokernels"])
+    + room(
+      "Attention", uses: ["Devices", "Tensors", "CMicrokernels"], fixtures: [.copy("Fixtures")])
     + room("Devices", uses: ["Tensors", "CMicrokernels"])
     + room("Tensors")
 )

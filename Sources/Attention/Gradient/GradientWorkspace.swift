@@ -1,0 +1,135 @@
+internal import CMicrokernels
+internal import Tensors
+
+/// The memory that a backward pass works in.
+final class GradientWorkspace {
+  /// Packed rows (query, head of the group) of a tile: a multiple of every register block's rows.
+  static let tileRows = 48
+  /// Keys of a tile: a multiple of those too, and of the keys of a panel.
+  static let tileKeys = 96
+  /// Floats from one row of scores to the next: an odd number of lines, so that the rows of a block
+  /// do not fall into the same cache sets.
+  static let scorePitch = tileKeys + 16
+
+  /// Floats from one row of `dimension` elements to the next: whole vectors, an odd number of lines.
+  static func pitch(_ dimension: Int) -> Int { (dimension + 15) / 16 / 2 * 32 + 16 }
+
+  private let shape: AttentionShape
+  private let programs: GradientPrograms
+  private let threads: Int
+  private var memory: [AlignedBuffer] = []
+  private var rowCapacity = -1
+  private var partialCapacity = 0
+  private var sumCapacity = 0
+  let scratches = Section<GradientScratch>()
+  private(set) var partials = AlignedBuffer(byteCount: 0)
+  private(set) var sums = AlignedBuffer(byteCount: 0)
+
+  init(shape: AttentionShape, threads: Int, programs: GradientPrograms) {
+    self.shape = shape
+    self.threads = threads
+    self.programs = programs
+  }
+
+  /// Makes room for a schedule.
+  func reserve(_ schedule: GradientSchedule) throws(DifferentiableAttention.Failure) {
+    if schedule.largestRequest > rowCapacity {
+      try makeScratches(rows: schedule.largestRequest)
+      rowCapacity = schedule.largestRequest
+    }
+    if schedule.partialRows > partialCapacity {
+      partials = try Self.memory(schedule.partialRows * Self.pitch(shape.headDimension) * 4)
+      partialCapacity = schedule.partialRows
+    }
+    let count = schedule.units.count * programs.parameters.count * shape.groupSize
+    if count > sumCapacity {
+      sums = try Self.memory(count * MemoryLayout<Double>.stride)
+      sumCapacity = count
+    }
+  }
+
+  private static func memory(_ bytes: Int) throws(DifferentiableAttention.Failure)
+    -> AlignedBuffer
+  {
+    guard let buffer = AlignedBuffer(trying: bytes) else { throw .memory(bytes: bytes) }
+    return buffer
+  }
+
+  private func makeScratches(rows: Int) throws(DifferentiableAttention.Failure) {
+    rowCapacity = -1
+    memory.removeAll()
+    scratches.removeAll()
+    for _ in 0..<threads {
+      var layout = Scratch.Layout()
+      _ = GradientScratch(&layout, base: nil, shape, programs, rows: rows)
+      let buffer = try Self.memory(layout.bytes)
+      layout = Scratch.Layout()
+      scratches.append(
+        GradientScratch(
+          &layout, base: buffer.bytes.baseAddress, shape, programs, rows: rows))
+      memory.append(buffer)
+    }
+  }
+}
+
+/// One thread's working memory of a backward pass.
+///
+/// Rows of vectors are padded to whole lines; the padding is zero at first and stays so.
+///
+/// - Invariant: Pointers into a buffer of the workspace, disjoint.
+struct GradientScratch {
+  /// Queries and output gradients of a tile.
+  let queries: UnsafeMutablePointer<Float>
+  let outputGradients: UnsafeMutablePointer<Float>
+  /// Scores, later weights; weights' gradients, later scores' gradients.
+  let scores: UnsafeMutablePointer<Float>
+  let scoreGradients: UnsafeMutablePointer<Float>
+  /// A row of scores as they were, and a row of a derivative.
+  let plainScores: UnsafeMutablePointer<Float>
+  let derivative: UnsafeMutablePointer<Float>
+  /// Keys, scaled, and values of a tile, row by row and as panels.
+  let keys: UnsafeMutablePointer<Float>
+  let values: UnsafeMutablePointer<Float>
+  let keyPanels: UnsafeMutablePointer<Float>
+  let valuePanels: UnsafeMutablePointer<Float>
+  /// The gradients of the tile's keys (by the scale) and values.
+  let keyGradients: UnsafeMutablePointer<Float>
+  let valueGradients: UnsafeMutablePointer<Float>
+  /// The gradient of all the request's queries.
+  let queryGradients: UnsafeMutablePointer<Float>
+  /// Of each row: the log-sum-exp, +∞ for an empty row, and Σ dO·O less the log-sum-exp's gradient.
+  let lse: UnsafeMutablePointer<Float>
+  let delta: UnsafeMutablePointer<Float>
+  /// Addresses of the keys of a panel.
+  let tokens: UnsafeMutablePointer<UnsafeRawPointer?>
+  /// Registers of tile programs.
+  let scalars: UnsafeMutablePointer<Double>
+  let vectors: UnsafeMutablePointer<Float>
+
+  init(
+    _ layout: inout Scratch.Layout, base: UnsafeMutableRawPointer?, _ shape: AttentionShape,
+    _ programs: GradientPrograms, rows: Int
+  ) {
+    typealias Size = GradientWorkspace
+    let (head, value) = (Size.pitch(shape.headDimension), Size.pitch(shape.valueDimension))
+    queries = layout.take(Float.self, Size.tileRows * head, of: base)
+    outputGradients = layout.take(Float.self, Size.tileRows * value, of: base)
+    scores = layout.take(Float.self, Size.tileRows * Size.scorePitch, of: base)
+    scoreGradients = layout.take(Float.self, Size.tileRows * Size.scorePitch, of: base)
+    plainScores = layout.take(Float.self, Size.scorePitch, of: base)
+    derivative = layout.take(Float.self, Size.scorePitch, of: base)
+    keys = layout.take(Float.self, Size.tileKeys * head, of: base)
+    values = layout.take(Float.self, Size.tileKeys * value, of: base)
+    keyPanels = layout.take(Float.self, Size.tileKeys * shape.headDimension, of: base)
+    valuePanels = layout.take(Float.self, Size.tileKeys * shape.valueDimension, of: base)
+    keyGradients = layout.take(Float.self, Size.tileKeys * head, of: base)
+    valueGradients = layout.take(Float.self, Size.tileKeys * value, of: base)
+    queryGradients = layout.take(Float.self, rows * head, of: base)
+    lse = layout.take(Float.self, rows, of: base)
+    delta = layout.take(Float.self, rows, of: base)
+    tokens = layout.take(UnsafeRawPointer?.self, Int(SWA_PANEL_TOKENS), of: base)
+    scalars = layout.take(Double.self, programs.scalarCount, of: base)
+    vectors = layout.take(
+      Float.self, max(programs.vectorCount - 1, 0) * Size.scorePitch, of: base)
+  }
+}
