@@ -23,6 +23,7 @@ final class Checker {
     try checker.checkLinear()
     try checker.checkOperators()
     try checker.checkAttention()
+    try checker.checkGradient()
     return checker.tally
   }
 

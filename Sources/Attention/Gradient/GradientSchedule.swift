@@ -50,7 +50,7 @@ struct GradientSchedule {
   /// The most parts of a queries' gradient.
   private static let mostParts = 8
   /// Keys that make a part worth its merge.
-  private static let leastKeys = 4 * GradientWorkspace.tileKeys
+  private static let leastKeys = 2 * GradientWorkspace.tileKeys
 
   /// Cuts a batch.
   init(queries: [Int], keys: [Int], shape: AttentionShape, bounds: MaskBounds) {

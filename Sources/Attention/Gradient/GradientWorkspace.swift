@@ -6,7 +6,7 @@ final class GradientWorkspace {
   /// Packed rows (query, head of the group) of a tile: a multiple of every register block's rows.
   static let tileRows = 48
   /// Keys of a tile: a multiple of those too, and of the keys of a panel.
-  static let tileKeys = 96
+  static let tileKeys = 192
   /// Floats from one row of scores to the next: an odd number of lines, so that the rows of a block
   /// do not fall into the same cache sets.
   static let scorePitch = tileKeys + 16
