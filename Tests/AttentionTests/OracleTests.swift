@@ -69,6 +69,21 @@ import Testing
     }
   }
 
+  /// Groups that do not divide a tile, and one that is taller than a tile.
+  @Test(arguments: [100, 129, 300])
+  func largeGroups(group: Int) throws {
+    let device = try CPUDevice(threads: 2)
+    for workers in [1, 5] {
+      var scenario = Scenario()
+      scenario.shape = AttentionShape(queryHeads: 2 * group, kvHeads: 2, headDimension: 16)
+      scenario.lengths = [(3, 200), (1, 77)]
+      let material = try Scenario.Material(scenario, device)
+      let result = try scenario.run(material, workers: workers)
+      let error = try scenario.error(result, material, stored: true, sample: 7)
+      #expect(error.output <= 1e-5 && error.lse <= 1e-5, "\(workers) workers: \(error)")
+    }
+  }
+
   /// Against the stored values the error is that of f32 arithmetic; against the values as given it
   /// is that of the storage.
   private func check(_ scenario: Scenario, _ device: CPUDevice, sample: Int = 1) throws {

@@ -6,13 +6,55 @@ internal import Tensors
 struct HeadItem {
   let item: WorkItem
   let tile: QueryTile
-  let head: Int
-  /// Absolute position of the request's first query; negative where it has more queries than keys.
-  let firstPosition: Int
-  let kvLength: Int
-  let queryLength: Int
+  let span: RowSpan
+  var head: Int
 
   var rows: Int { Int(tile.rowCount) }
+}
+
+/// Where one row of a query tile stands.
+struct RowPlace: BitwiseCopyable {
+  /// The row of the query and output matrices.
+  var query: Int32
+  /// The query head's number in its group.
+  var member: Int32
+  /// The query's absolute position; negative where its request has more queries than keys.
+  var position: Int32
+  /// The query's request.
+  var request: Int32
+  /// New tokens of the request.
+  var queryLength: Int32
+  /// Tokens of the request that have keys.
+  var kvLength: Int32
+}
+
+/// What the rows of a query tile range over.
+struct RowSpan {
+  var positions: ClosedRange<Int>
+  var requests: ClosedRange<Int>
+  var queryLengths: ClosedRange<Int>
+  var kvLengths: ClosedRange<Int>
+
+  init(_ place: RowPlace) {
+    positions = Int(place.position)...Int(place.position)
+    requests = Int(place.request)...Int(place.request)
+    queryLengths = Int(place.queryLength)...Int(place.queryLength)
+    kvLengths = Int(place.kvLength)...Int(place.kvLength)
+  }
+
+  mutating func include(_ place: RowPlace) {
+    positions = positions.including(Int(place.position))
+    requests = requests.including(Int(place.request))
+    queryLengths = queryLengths.including(Int(place.queryLength))
+    kvLengths = kvLengths.including(Int(place.kvLength))
+  }
+}
+
+extension ClosedRange<Int> {
+  @inline(__always)
+  fileprivate func including(_ x: Int) -> ClosedRange {
+    Swift.min(lowerBound, x)...Swift.max(upperBound, x)
+  }
 }
 
 /// A run of keys of a work item: one score tile.
@@ -32,19 +74,17 @@ extension Launch {
     let scratch = scratches[thread]
     for worker in stride(from: thread, to: workers, by: threads) {
       for i in Int(workerOffsets[worker])..<Int(workerOffsets[worker + 1]) {
-        for head in 0..<kvHeads { attend(headItem(items[i], head: head), scratch) }
+        attend(items[i], scratch)
       }
     }
   }
 
-  private func headItem(_ item: WorkItem, head: Int) -> HeadItem {
+  private func attend(_ item: WorkItem, _ scratch: Scratch) {
     let tile = tiles[Int(item.tile)]
-    let request = Int(tile.request)
-    let kvLength = Int(kvLengths[request])
-    let queryLength = queryOffsets[request + 1] - queryOffsets[request]
-    return HeadItem(
-      item: item, tile: tile, head: head, firstPosition: kvLength - queryLength,
-      kvLength: kvLength, queryLength: queryLength)
+    let span = placeRows(of: tile, scratch)
+    for head in Int(item.firstHead)..<Int(item.headEnd) {
+      attend(HeadItem(item: item, tile: tile, span: span, head: head), scratch)
+    }
   }
 
   /// The paper's loop: one query tile against one chunk of keys.
@@ -65,7 +105,7 @@ extension Launch {
       onlineSoftmax(work, keys, scratch)
       weighValues(work, keys, scratch)
     }
-    if work.item.partialRow < 0 {
+    if work.item.state < 0 {
       writeOutput(work, scratch)
     } else {
       leavePartialState(work, scratch)

@@ -4,7 +4,7 @@ internal import CMicrokernels
 extension Launch {
   /// Finds the tile's keys and values in their pages.
   func gatherPages(_ work: HeadItem, _ keyTile: KeyTile, _ scratch: Scratch) {
-    let pages = pageIndices + Int(pageOffsets[Int(work.tile.request)])
+    let pages = pageIndices + Int(work.tile.pages)
     let pageSize = geometry.pageSize
     var token = 0
     while token < keyTile.count {
@@ -49,8 +49,8 @@ extension Launch {
 
     var (first, head) = (keyTile.first + keyTile.count, work.head)
     if first >= Int(work.item.kvEnd) { (first, head) = (Int(work.item.kvFirst), work.head + 1) }
-    guard head < kvHeads else { return }
-    let pages = pageIndices + Int(pageOffsets[Int(work.tile.request)])
+    guard head < Int(work.item.headEnd) else { return }
+    let pages = pageIndices + Int(work.tile.pages)
     let end = min(first + AttentionWorkspace.tileKeys, Int(work.item.kvEnd))
     for (i, token) in stride(from: first, to: end, by: tokens).enumerated() {
       let (index, place) = token.quotientAndRemainder(dividingBy: geometry.pageSize)

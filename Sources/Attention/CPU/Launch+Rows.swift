@@ -4,20 +4,36 @@ internal import Tensors
 
 // The rows of a query tile: from the queries, to the output or to a partial state, and merged.
 extension Launch {
-  /// The query of a packed row and its head.
+  /// Says where the rows of a tile stand.
+  func placeRows(of tile: QueryTile, _ scratch: Scratch) -> RowSpan {
+    var (entry, member) = Int(tile.firstMember).quotientAndRemainder(dividingBy: group)
+    entry += Int(tile.firstQuery)
+    for row in 0..<Int(tile.rowCount) {
+      let query = queryRows[entry]
+      let request = rowRequests[Int(query)]
+      scratch.places[row] = RowPlace(
+        query: query, member: Int32(member), position: rowPositions[Int(query)], request: request,
+        queryLength: queryLengths[Int(request)], kvLength: kvLengths[Int(request)])
+      member += 1
+      if member == group { (entry, member) = (entry + 1, 0) }
+    }
+    var span = RowSpan(scratch.places[0])
+    for row in 1..<max(Int(tile.rowCount), 1) { span.include(scratch.places[row]) }
+    return span
+  }
+
+  /// The row of the matrices of a tile's row, and its query head.
   @inline(__always)
-  func place(_ work: HeadItem, row: Int) -> (query: Int, queryHead: Int) {
-    let packed = Int(work.tile.firstRow) + row
-    let (query, member) = packed.quotientAndRemainder(dividingBy: group)
-    return (query, work.head * group + member)
+  private func place(_ work: HeadItem, row: Int, _ scratch: Scratch) -> (query: Int, head: Int) {
+    let place = scratch.places[row]
+    return (Int(place.query), work.head * group + Int(place.member))
   }
 
   /// Packs the tile's queries, scaled, in the order the score kernel reads them.
   func gatherQueries(_ work: HeadItem, _ scratch: Scratch) {
-    let first = queryOffsets[Int(work.tile.request)]
     for row in 0..<work.rows {
-      let (query, head) = place(work, row: row)
-      scratch.queryRows[row] = UnsafePointer(queries.row(first + query) + head * headDimension)
+      let (query, head) = place(work, row: row, scratch)
+      scratch.queryRows[row] = UnsafePointer(queries.row(query) + head * headDimension)
     }
     kernels.pack_queries(scratch.queryRows, work.rows, headDimension, scale, scratch.queries)
   }
@@ -37,20 +53,19 @@ extension Launch {
 
   /// A tile that was not cut: straight to the output.
   func writeOutput(_ work: HeadItem, _ scratch: Scratch) {
-    let first = queryOffsets[Int(work.tile.request)]
     for row in 0..<work.rows {
-      let (query, head) = place(work, row: row)
-      normalize(row, scratch, to: output.row(first + query) + head * valueDimension)
-      if let lse { lse.row(first + query)[head] = logSumExp(row, scratch) * lseFactor }
+      let (query, head) = place(work, row: row, scratch)
+      normalize(row, scratch, to: output.row(query) + head * valueDimension)
+      if let lse { lse.row(query)[head] = logSumExp(row, scratch) * lseFactor }
     }
   }
 
-  /// A chunk of a tile that was cut: its attention state, for the merge.
+  /// A part of its rows' keys: their attention states, for the merge.
   func leavePartialState(_ work: HeadItem, _ scratch: Scratch) {
-    let base = Int(work.item.partialRow) * kvHeads + work.head * work.rows
+    let first = Int(work.item.state) + (work.head - Int(work.item.firstHead)) * work.rows
     for row in 0..<work.rows {
-      normalize(row, scratch, to: partialOutput + (base + row) * valueDimension)
-      partialLSE[base + row] = logSumExp(row, scratch)
+      normalize(row, scratch, to: partialOutput + (first + row) * valueDimension)
+      partialLSE[first + row] = logSumExp(row, scratch)
     }
   }
 
@@ -65,24 +80,19 @@ extension Launch {
     }
   }
 
-  /// Merges the partial states of tiles that were cut, in the order of their keys.
+  /// Merges partial states, each row's in the order of their keys.
   func merge(thread: Int) {
-    for i in stride(from: thread, to: mergeCount * kvHeads, by: threads) {
-      let merge = merges[i / kvHeads]
-      let head = i % kvHeads
-      let tile = tiles[Int(merge.tile)]
-      let rows = Int(tile.rowCount)
-      let first = queryOffsets[Int(tile.request)]
-      let base = Int(merge.partialRow) * kvHeads + head * rows
-      for row in 0..<rows {
-        let packed = Int(tile.firstRow) + row
-        let (query, member) = packed.quotientAndRemainder(dividingBy: group)
-        let queryHead = head * group + member
+    for i in stride(from: thread, to: mergeCount, by: threads) {
+      let merge = merges[i]
+      let query = Int(merge.query)
+      for member in 0..<Int(merge.heads) {
+        let head = Int(merge.queryHead) + member
+        // A part's states of consecutive heads follow one another.
         let total = kernels.merge(
-          partialOutput + (base + row) * valueDimension, rows * kvHeads * valueDimension,
-          partialLSE + base + row, rows * kvHeads, Int(merge.count), valueDimension,
-          output.row(first + query) + queryHead * valueDimension)
-        if let lse { lse.row(first + query)[queryHead] = total * lseFactor }
+          partialOutput + member * valueDimension, partialLSE + member,
+          mergeStates + Int(merge.first), Int(merge.count), valueDimension,
+          output.row(query) + head * valueDimension)
+        if let lse { lse.row(query)[head] = total * lseFactor }
       }
     }
   }

@@ -6,14 +6,11 @@ extension Launch {
   /// What the mask beyond the bounds makes of a tile.
   func coverage(_ work: HeadItem, _ keyTile: KeyTile) -> TileCoverage {
     guard let residual else { return .full }
-    let first = place(work, row: 0).query
-    let last = place(work, row: work.rows - 1).query
     let places = PlaceRange(
-      query: work.firstPosition + first...work.firstPosition + last,
-      kv: keyTile.first...keyTile.first + keyTile.count - 1,
+      query: work.span.positions, kv: keyTile.first...keyTile.first + keyTile.count - 1,
       queryHead: work.head * group...work.head * group + group - 1,
-      kvHead: work.head...work.head, request: Int(work.tile.request),
-      queryLength: work.queryLength, kvLength: work.kvLength)
+      kvHead: work.head...work.head, request: work.span.requests,
+      queryLength: work.span.queryLengths, kvLength: work.span.kvLengths)
     return residual.coverage(over: places, parameters)
   }
 
@@ -23,21 +20,21 @@ extension Launch {
   ) {
     for row in 0..<work.rows {
       let scores = scratch.scores + row * AttentionWorkspace.scorePitch
-      let (query, head) = place(work, row: row)
+      let place = scratch.places[row]
       if !program.isEmpty {
         var here = ScorePlace()
-        here.query = work.firstPosition + query
+        here.query = Int(place.position)
         here.kv = keyTile.first
-        here.queryHead = head
+        here.queryHead = work.head * group + Int(place.member)
         here.kvHead = work.head
-        here.request = Int(work.tile.request)
-        here.queryLength = work.queryLength
-        here.kvLength = work.kvLength
+        here.request = Int(place.request)
+        here.queryLength = Int(place.queryLength)
+        here.kvLength = Int(place.kvLength)
         program.apply(
           to: scores, width: keyTile.width, at: here, scalars: scratch.scalars,
           vectors: scratch.vectors, pitch: AttentionWorkspace.scorePitch, kernels)
       }
-      clip(scores, keyTile, query: work.firstPosition + query)
+      clip(scores, keyTile, query: Int(place.position))
     }
   }
 

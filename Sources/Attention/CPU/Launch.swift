@@ -34,12 +34,15 @@ struct Launch {
   let workers: Int
   let merges: UnsafePointer<MergeItem>
   let mergeCount: Int
+  let mergeStates: UnsafePointer<Int32>
   let threads: Int
 
-  let pageOffsets: UnsafePointer<Int32>
   let pageIndices: UnsafePointer<Int32>
   let kvLengths: UnsafePointer<Int32>
-  let queryOffsets: UnsafePointer<Int>
+  let queryLengths: UnsafePointer<Int32>
+  let queryRows: UnsafePointer<Int32>
+  let rowRequests: UnsafePointer<Int32>
+  let rowPositions: UnsafePointer<Int32>
 
   let bounds: UnsafePointer<MaskBounds.Bound>
   let boundCount: Int
@@ -81,11 +84,14 @@ struct Launch {
     workers = plan.workers
     merges = UnsafePointer(plan.schedule.merges.base)
     mergeCount = plan.schedule.merges.count
+    mergeStates = UnsafePointer(plan.schedule.mergeStates.base)
     threads = plan.device.pool.count
-    pageOffsets = UnsafePointer(plan.pageOffsets.base)
     pageIndices = UnsafePointer(plan.pageIndices.base)
     kvLengths = UnsafePointer(plan.kvLengths.base)
-    queryOffsets = UnsafePointer(plan.queryOffsets.base)
+    queryLengths = UnsafePointer(plan.queryLengths.base)
+    queryRows = UnsafePointer(plan.queryRows.base)
+    rowRequests = UnsafePointer(plan.rowRequests.base)
+    rowPositions = UnsafePointer(plan.rowPositions.base)
     bounds = UnsafePointer(plan.boundList.base)
     boundCount = plan.boundList.count
     program = plan.program.view

@@ -13,8 +13,8 @@ internal import Tensors
 /// }
 /// ```
 ///
-/// Decode, prefill and mixed batches are the same to a plan. `update` distributes the work with
-/// Algorithm 1 (see `Schedule`); `run` allocates nothing. The same batch, shape, variant and number
+/// Decode, prefill and mixed batches are the same to a plan. `update` distributes the work evenly
+/// over the workers (see `Schedule`); `run` allocates nothing. The same batch, shape, variant and number
 /// of workers give the same bits, whatever the number of threads. Not for use by two threads at
 /// once.
 public final class AttentionPlan {
@@ -46,7 +46,12 @@ public final class AttentionPlan {
   let pageOffsets = Section<Int32>()
   let pageIndices = Section<Int32>()
   let kvLengths = Section<Int32>()
-  let queryOffsets = Section<Int>()
+  let queryLengths = Section<Int32>()
+  // Of every query row: its request and absolute position.
+  let rowRequests = Section<Int32>()
+  let rowPositions = Section<Int32>()
+  /// The query rows that tiles point into: all rows in order.
+  let queryRows = Section<Int32>()
 
   /// Why a plan could not be made or run.
   public enum Failure: Error, Hashable {
@@ -104,7 +109,9 @@ public final class AttentionPlan {
     self.variant = variant
     self.workers = workers
     self.device = device
-    schedule = Schedule(workers: workers, granule: Int(SWA_PANEL_TOKENS))
+    schedule = Schedule(
+      workers: workers, kvHeads: shape.kvHeads, group: shape.groupSize,
+      granule: Int(SWA_PANEL_TOKENS))
     bounds = MaskBounds(variant.maskExpression.resolving(variant.parameters))
     boundList.assign(bounds.bounds)
     residual = bounds.residual
@@ -140,36 +147,61 @@ public final class AttentionPlan {
     guard batch.queries.total * group / Self.largestTile + batch.requestCount < 1 << 22 else {
       throw .tooLarge("query tiles")
     }
+    take(batch)
+    schedule.removeAllTiles()
+    for request in 0..<batch.requestCount {
+      addTiles(of: request, firstQuery: batch.queries.offsets[request])
+    }
+    schedule.distribute(queryRows: queryRows.base, queryCount: queryCount)
+    workspace.reserve(states: schedule.stateCount)
+  }
+
+  /// Copies what a run reads of a batch to where it reads it.
+  private func take(_ batch: AttentionBatch) {
     pageSize = batch.pages.pageSize
     pageOffsets.assign(batch.pages.offsets)
     pageIndices.assign(batch.pages.indices)
     kvLengths.assign(batch.pages.kvLengths)
-    queryOffsets.assign(batch.queries.offsets)
     queryCount = batch.queries.total
     largestPage = -1
     for page in pageIndices.elements { largestPage = max(largestPage, page) }
-    schedule.removeAllTiles()
-    for request in 0..<batch.requestCount { addTiles(of: request) }
-    schedule.distribute()
-    workspace.reservePartialRows(schedule.partialRows * shape.kvHeads)
+    queryLengths.removeAll()
+    rowRequests.removeAll()
+    rowPositions.removeAll()
+    queryRows.removeAll()
+    for request in 0..<batch.requestCount {
+      let rows = batch.queries[request]
+      queryLengths.append(Int32(rows.count))
+      let first = kvLengths.base[request] - Int32(rows.count)
+      for row in rows {
+        rowRequests.append(Int32(request))
+        rowPositions.append(first + Int32(row - rows.lowerBound))
+        queryRows.append(Int32(row))
+      }
+    }
   }
 
-  /// Cuts a request's packed rows into tiles and leaves out the keys that the bounds exclude.
-  private func addTiles(of request: Int) {
+  /// Cuts a request's queries into tiles and leaves out the keys that the bounds exclude.
+  ///
+  /// Tiles hold whole queries where a group fits one.
+  private func addTiles(of request: Int, firstQuery: Int) {
     let group = shape.groupSize
-    let queryLength = queryOffsets.base[request + 1] - queryOffsets.base[request]
+    let queryLength = Int(queryLengths.base[request])
     let kvLength = Int(kvLengths.base[request])
-    let rows = queryLength * group
     let granule = schedule.granule
-    for first in stride(from: 0, to: rows, by: Self.largestTile) {
-      let count = min(Self.largestTile, rows - first)
-      let start = kvLength - queryLength
-      let queries = start + first / group...start + (first + count - 1) / group
-      let keys = bounds.keys(queries: queries, kvLength: kvLength)
-      schedule.add(
-        QueryTile(
-          request: Int32(request), firstRow: Int32(first), rowCount: Int32(count),
-          kvFirst: Int32(keys.lowerBound / granule * granule), kvEnd: Int32(keys.upperBound)))
+    let queries = max(Self.largestTile / group, 1)
+    for first in stride(from: 0, to: queryLength, by: queries) {
+      let count = min(queries, queryLength - first)
+      let start = kvLength - queryLength + first
+      let keys = bounds.keys(queries: start...start + count - 1, kvLength: kvLength)
+      for member in stride(from: 0, to: count * group, by: Self.largestTile) {
+        schedule.add(
+          QueryTile(
+            firstQuery: Int32(firstQuery + first), firstMember: Int32(member),
+            rowCount: Int32(min(count * group - member, Self.largestTile)),
+            pages: pageOffsets.base[request],
+            kvFirst: Int32(keys.lowerBound / granule * granule), kvEnd: Int32(keys.upperBound)))
+      }
     }
   }
 }

@@ -14,7 +14,7 @@ final class AttentionWorkspace {
   let scratches = Section<Scratch>()
   private(set) var partialOutput = AlignedBuffer(byteCount: 0)
   private(set) var partialLSE = AlignedBuffer(byteCount: 0)
-  private var partialCapacity = 0
+  private var stateCapacity = 0
 
   init(shape: AttentionShape, threads count: Int, program: TileProgram.Executable, valueStrip: Int)
   {
@@ -31,12 +31,12 @@ final class AttentionWorkspace {
     }
   }
 
-  /// Makes room for partial states of `rows` rows.
-  func reservePartialRows(_ rows: Int) {
-    guard rows > partialCapacity else { return }
-    partialCapacity = max(rows, 2 * partialCapacity)
-    partialOutput = AlignedBuffer(byteCount: partialCapacity * shape.valueDimension * 4)
-    partialLSE = AlignedBuffer(byteCount: partialCapacity * 4)
+  /// Makes room for partial states, each of one row.
+  func reserve(states: Int) {
+    guard states > stateCapacity else { return }
+    stateCapacity = max(states, 2 * stateCapacity)
+    partialOutput = AlignedBuffer(byteCount: stateCapacity * shape.valueDimension * 4)
+    partialLSE = AlignedBuffer(byteCount: stateCapacity * 4)
   }
 }
 
@@ -44,6 +44,8 @@ final class AttentionWorkspace {
 ///
 /// - Invariant: Pointers into a buffer of the workspace, disjoint, each on a cache line of its own.
 struct Scratch {
+  /// Where each row of a tile stands.
+  let places: UnsafeMutablePointer<RowPlace>
   /// The addresses of the query rows of a tile.
   let queryRows: UnsafeMutablePointer<UnsafePointer<Float>?>
   /// Packed queries.
@@ -99,6 +101,7 @@ struct Scratch {
     let padded = shape.headDimension + shape.headDimension % 2
     outputPitch = (shape.valueDimension + 31) / 32 * 32
     let strips = (shape.valueDimension + valueStrip - 1) / valueStrip * valueStrip
+    places = layout.take(RowPlace.self, rows, of: base)
     queryRows = layout.take(UnsafePointer<Float>?.self, rows, of: base)
     queries = layout.take(Float.self, rows * padded, of: base)
     scores = layout.take(Float.self, rows * AttentionWorkspace.scorePitch, of: base)

@@ -1,109 +1,65 @@
-/// A block of query rows of one request, and the keys it reads.
+/// Distributes query tiles over workers.
 ///
-/// Rows are packed (query, head of the group): row p is query p / g, head p mod g of each group.
-package struct QueryTile: Sendable, Hashable, BitwiseCopyable {
-  /// The request.
-  package var request: Int32
-  /// The first packed row.
-  package var firstRow: Int32
-  /// The number of packed rows.
-  package var rowCount: Int32
-  /// The first key read, a multiple of the schedule's granule.
-  package var kvFirst: Int32
-  /// The end of the keys read.
-  package var kvEnd: Int32
-
-  /// A tile.
-  package init(request: Int32, firstRow: Int32, rowCount: Int32, kvFirst: Int32, kvEnd: Int32) {
-    self.request = request
-    self.firstRow = firstRow
-    self.rowCount = rowCount
-    self.kvFirst = kvFirst
-    self.kvEnd = kvEnd
-  }
-}
-
-/// A chunk of a query tile's keys: one worker's unit of work, for every key/value head.
-package struct WorkItem: Sendable, Hashable, BitwiseCopyable {
-  /// The query tile's number.
-  package var tile: Int32
-  /// The first key.
-  package var kvFirst: Int32
-  /// The end of the keys.
-  package var kvEnd: Int32
-  /// The first row of this item's partial state; −1 writes straight to the output.
-  package var partialRow: Int32
-}
-
-/// A query tile that was cut: its partial states lie one after the other.
-package struct MergeItem: Sendable, Hashable, BitwiseCopyable {
-  /// The query tile's number.
-  package var tile: Int32
-  /// The first row of its first partial state.
-  package var partialRow: Int32
-  /// The number of partial states.
-  package var count: Int32
-}
-
-/// What work costs, in arbitrary units: rows·perRow + kv·(perKV + rows·perScore).
+/// Algorithm 1 of the paper (FlashInfer, §3.3.1: arXiv 2501.01005) is the rule `.longestFirst`;
+/// `.line` is what plans use: it gives the same promises with less imbalance and fewer cuts (see
+/// `cutLine`). Both are deterministic: the same tiles always give the same schedule.
 ///
-/// The paper's cost is α·l_q + β·l_kv, for tiles of one size; here a tile has as many rows as its
-/// request fills, so the product term tells a decode tile from a prefill tile of the same length.
-package struct CostModel: Sendable, Hashable {
-  /// α: packing and writing a row.
-  package var perRow = 16
-  /// β: reading a key and a value.
-  package var perKV = 7
-  /// Multiplying one row with one key and value.
-  package var perScore = 1
-
-  /// The default weights.
-  package init() {}
-
-  @inline(__always)
-  func callAsFunction(rows: Int, kv: Int) -> Int { rows * perRow + kv * (perKV + rows * perScore) }
-}
-
-/// Algorithm 1 of the paper (FlashInfer, §3.3.1: arXiv 2501.01005): load-balanced scheduling.
-///
-/// The chunk bound is L = ⌈Σ l_kv / workers⌉ over query tiles, rounded up to the granule. Every
-/// tile's keys are cut into ⌈l_kv / L⌉ chunks of nearly equal length ≤ L; chunks are sorted by
-/// cost, descending; each goes to the worker with the least work so far. A tile that is not cut
-/// writes straight to the output; the chunks of the others leave partial states, merged in the
-/// order of their keys.
-///
-/// *Workspace bound.* A tile is cut only if its l_kv > L, so fewer than `workers` tiles are cut
-/// (their lengths sum to at most workers·L), and they have at most
-/// Σ (l_kv / L + 1) < workers + workers chunks: at most 2·workers partial tiles.
-///
-/// The same tiles always give the same schedule. Storage is kept between calls.
+/// A tile that has its rows for itself and is not cut writes straight to the output; everything
+/// else leaves partial states, which are merged in the order of tiles and keys. Storage is kept
+/// between calls.
 package final class Schedule {
+  /// How work is cut and distributed.
+  package enum Rule: String, Sendable, CaseIterable {
+    /// The work in a line, cut into equal shares.
+    case line
+    /// Algorithm 1: chunks no longer than an even share, longest first to the least loaded worker.
+    case longestFirst
+    /// Chunks that depend on nothing but their own request, in a line cut between heads.
+    case invariant
+  }
+
   let tiles = Section<QueryTile>()
   let items = Section<WorkItem>()
-  let merges = Section<MergeItem>()
   /// Worker w owns `items[workerOffsets[w] ..< workerOffsets[w + 1]]`.
   let workerOffsets = Section<Int32>()
-  /// Rows that all partial states have together.
-  private(set) package var partialRows = 0
-  /// The number of partial states.
-  private(set) package var partialCount = 0
-  /// The chunk bound L.
-  private(set) package var chunkBound = 0
+  let merges = Section<MergeItem>()
+  let mergeStates = Section<Int32>()
+  /// Partial states that a run leaves, each of one row.
+  var stateCount = 0
+  /// The chunk bound L of Algorithm 1, or the keys of an invariant chunk; 0 for the line.
+  var chunkBound = 0
   /// The number of workers.
   package let workers: Int
+  /// Key/value heads; every tile is worked on for each of them.
+  package let kvHeads: Int
+  /// Query heads of a key/value head.
+  package let group: Int
   /// Cuts fall on multiples of this many keys.
   package let granule: Int
-  let cost: CostModel
+  /// How work is cut and distributed.
+  package let rule: Rule
+  package let cost: CostModel
 
-  private let chunks = Section<WorkItem>()
-  private let keys = Section<UInt64>()
-  private let heap = Section<UInt64>()
-  private let owners = Section<Int32>()
+  // Algorithm 1's chunks with their sort keys, the workers' heap, and who got what.
+  let chunks = Section<WorkItem>()
+  let keys = Section<UInt64>()
+  let heap = Section<UInt64>()
+  let owners = Section<Int32>()
+  private let partCounts = Section<Int32>()
+
+  /// The keys of a chunk under the rule `.invariant`.
+  package static let invariantChunk = 2_048
 
   /// A schedule for `workers` (at least 1) with cuts on multiples of `granule` keys.
-  package init(workers: Int, granule: Int = 16, cost: CostModel = CostModel()) {
+  package init(
+    workers: Int, kvHeads: Int = 1, group: Int = 1, granule: Int = 16, rule: Rule = .line,
+    cost: CostModel = CostModel()
+  ) {
     self.workers = max(workers, 1)
+    self.kvHeads = max(kvHeads, 1)
+    self.group = max(group, 1)
     self.granule = max(granule, 1)
+    self.rule = rule
     self.cost = cost
   }
 
@@ -111,108 +67,79 @@ package final class Schedule {
   package func removeAllTiles() { tiles.removeAll() }
 
   /// Adds a query tile.
+  ///
+  /// Where tiles share rows, those of earlier keys come first.
   package func add(_ tile: QueryTile) { tiles.append(tile) }
 
   /// Distributes the tiles.
-  package func distribute() {
-    cutTiles()
-    sortChunks()
-    assignChunks()
-  }
-
-  private func cutTiles() {
-    chunks.removeAll()
+  ///
+  /// - Parameter queryRows: The plan's list of query rows, which the tiles point into; rows are
+  ///   below `queryCount`.
+  package func distribute(queryRows: UnsafePointer<Int32>, queryCount: Int) {
+    stateCount = 0
     merges.removeAll()
-    partialRows = 0
-    partialCount = 0
-    var total = 0
-    for tile in tiles.elements { total += Int(tile.kvEnd - tile.kvFirst) }
-    let share = (total + workers - 1) / workers
-    chunkBound = max((share + granule - 1) / granule * granule, granule)
-    for (number, tile) in tiles.elements.enumerated() {
-      let length = Int(tile.kvEnd - tile.kvFirst)
-      if length <= chunkBound {
-        chunks.append(
-          WorkItem(
-            tile: Int32(number), kvFirst: tile.kvFirst, kvEnd: tile.kvEnd, partialRow: -1))
-      } else {
-        cut(tile, number: Int32(number), length: length)
+    mergeStates.removeAll()
+    switch rule {
+    case .line:
+      chunkBound = 0
+      cutLine(chunk: nil)
+    case .invariant:
+      chunkBound = Self.invariantChunk
+      cutLine(chunk: Self.invariantChunk)
+    case .longestFirst: cutLongestFirst()
+    }
+    guard stateCount > 0 else { return }
+    collectMerges(
+      rule == .longestFirst ? chunks : items, queryRows: queryRows, queryCount: queryCount)
+  }
+
+  /// The tiles of a group that is taller than a tile; 1 where tiles hold whole queries.
+  var parts: Int { (group + AttentionPlan.largestTile - 1) / AttentionPlan.largestTile }
+
+  /// Lists the partial states of every query and head, in the order of `items`.
+  private func collectMerges(
+    _ items: Section<WorkItem>, queryRows: UnsafePointer<Int32>, queryCount: Int
+  ) {
+    let slots = queryCount * kvHeads * parts
+    partCounts.fill(0, count: slots)
+    forEachPart(of: items, queryRows) { slot, _, _ in partCounts.base[slot] += 1 }
+    var total: Int32 = 0
+    for slot in 0..<slots where partCounts.base[slot] > 0 {
+      let (place, part) = slot.quotientAndRemainder(dividingBy: parts)
+      let (query, kvHead) = place.quotientAndRemainder(dividingBy: kvHeads)
+      let member = part * AttentionPlan.largestTile
+      merges.append(
+        MergeItem(
+          query: Int32(query), queryHead: Int32(kvHead * group + member),
+          heads: Int32(min(group - member, AttentionPlan.largestTile)), first: total,
+          count: partCounts.base[slot]))
+      (total, partCounts.base[slot]) = (total + partCounts.base[slot], total)
+    }
+    mergeStates.fill(0, count: Int(total))
+    forEachPart(of: items, queryRows) { slot, state, _ in
+      mergeStates.base[Int(partCounts.base[slot])] = Int32(state)
+      partCounts.base[slot] += 1
+    }
+  }
+
+  /// Visits every (query, head, part of a tall group) of every item that leaves partial states.
+  @inline(__always)
+  private func forEachPart(
+    of items: Section<WorkItem>, _ queryRows: UnsafePointer<Int32>,
+    _ body: (_ slot: Int, _ state: Int, _ members: Int) -> Void
+  ) {
+    for item in items.elements where item.state >= 0 {
+      let tile = tiles.base[Int(item.tile)]
+      let rows = Int(tile.rowCount)
+      let members = min(group, rows)
+      let part = Int(tile.firstMember) / AttentionPlan.largestTile
+      for head in Int(item.firstHead)..<Int(item.headEnd) {
+        let states = Int(item.state) + (head - Int(item.firstHead)) * rows
+        for (i, row) in stride(from: 0, to: rows, by: members).enumerated() {
+          let query = Int(queryRows[Int(tile.firstQuery) + i])
+          body((query * kvHeads + head) * parts + part, states + row, members)
+        }
       }
-    }
-  }
-
-  private func cut(_ tile: QueryTile, number: Int32, length: Int) {
-    let pieces = (length + chunkBound - 1) / chunkBound
-    // ⌈length / pieces⌉ rounded up to the granule is ≤ L, which is a multiple of it.
-    let step = ((length + pieces - 1) / pieces + granule - 1) / granule * granule
-    let firstRow = partialRows
-    var count = 0
-    for start in stride(from: 0, to: length, by: step) {
-      chunks.append(
-        WorkItem(
-          tile: number, kvFirst: tile.kvFirst + Int32(start),
-          kvEnd: tile.kvFirst + Int32(min(start + step, length)), partialRow: Int32(partialRows)))
-      partialRows += Int(tile.rowCount)
-      count += 1
-    }
-    partialCount += count
-    merges.append(MergeItem(tile: number, partialRow: Int32(firstRow), count: Int32(count)))
-  }
-
-  /// Descending by cost, equal costs in order of creation: one number holds both.
-  private func sortChunks() {
-    keys.removeAll()
-    for (i, chunk) in chunks.elements.enumerated() {
-      let rows = Int(tiles.base[Int(chunk.tile)].rowCount)
-      let weight = UInt64(clamping: cost(rows: rows, kv: Int(chunk.kvEnd - chunk.kvFirst)))
-      keys.append(~min(weight, 1 << 40 - 1) << 24 | UInt64(i & 0xFF_FFFF))
-    }
-    var sorted = keys.elements
-    sorted.sort()
-  }
-
-  private func assignChunks() {
-    owners.fill(0, count: chunks.count)
-    workerOffsets.fill(0, count: workers + 1)
-    // Load in the upper bits, worker in the lower: the least load, then the least number. All
-    // loads are 0 at first, and workers in order are a heap.
-    heap.removeAll()
-    for worker in 0..<workers { heap.append(UInt64(worker)) }
-    for key in keys.elements {
-      let chunk = Int(key & 0xFF_FFFF)
-      let worker = Int(heap.base[0] & 0xFFFF)
-      owners.base[chunk] = Int32(worker)
-      workerOffsets.base[worker + 1] += 1
-      let weight = ~key >> 24 & (1 << 40 - 1)
-      heap.base[0] += weight << 16
-      siftDown()
-    }
-    for worker in 0..<workers { workerOffsets.base[worker + 1] += workerOffsets.base[worker] }
-    collectByWorker()
-  }
-
-  private func collectByWorker() {
-    items.fill(WorkItem(tile: 0, kvFirst: 0, kvEnd: 0, partialRow: -1), count: chunks.count)
-    // The heap has done its work; its storage now counts each worker's items.
-    for worker in 0..<workers { heap.base[worker] = UInt64(workerOffsets.base[worker]) }
-    for key in keys.elements {
-      let chunk = Int(key & 0xFF_FFFF)
-      let worker = Int(owners.base[chunk])
-      items.base[Int(heap.base[worker])] = chunks.base[chunk]
-      heap.base[worker] += 1
-    }
-  }
-
-  private func siftDown() {
-    let heap = heap.base
-    var parent = 0
-    while true {
-      var child = 2 * parent + 1
-      guard child < workers else { return }
-      if child + 1 < workers, heap[child + 1] < heap[child] { child += 1 }
-      guard heap[child] < heap[parent] else { return }
-      (heap[parent], heap[child]) = (heap[child], heap[parent])
-      parent = child
     }
   }
 }
@@ -230,11 +157,39 @@ extension Schedule {
   /// All merges.
   package var allMerges: [MergeItem] { Array(merges.elements) }
 
+  /// The states that a merge reads, in its order.
+  package func states(of merge: MergeItem) -> [Int32] {
+    (0..<Int(merge.count)).map { mergeStates.base[Int(merge.first) + $0] }
+  }
+
+  /// Partial states that a run leaves, each of one row.
+  package var partialStates: Int { stateCount }
+
+  /// The number of partial tiles: (tile, chunk, head) that leave states.
+  package var partialTiles: Int {
+    items.elements.reduce(0) { $0 + ($1.state >= 0 ? $1.heads : 0) }
+  }
+
+  /// The cost of an item.
+  package func cost(of item: WorkItem) -> Int {
+    let rows = Int(tiles.base[Int(item.tile)].rowCount)
+    return item.heads * cost(rows: rows, kv: Int(item.kvEnd - item.kvFirst))
+  }
+
   /// The cost of one worker's items.
-  package func load(of worker: Int) -> Int {
-    items(of: worker).reduce(0) {
-      $0
-        + cost(rows: Int(tiles.base[Int($1.tile)].rowCount), kv: Int($1.kvEnd - $1.kvFirst))
+  package func load(of worker: Int) -> Int { items(of: worker).reduce(0) { $0 + cost(of: $1) } }
+
+  /// The cost of the most loaded worker.
+  package var makespan: Int { (0..<workers).map(load).max() ?? 0 }
+
+  /// No schedule can be shorter: an even share of all tiles uncut, or the smallest piece that the
+  /// largest tile's keys can be cut into.
+  package var lowerBound: Int {
+    var (total, piece) = (0, 0)
+    for tile in tiles.elements {
+      total += kvHeads * cost(rows: Int(tile.rowCount), kv: tile.length)
+      piece = max(piece, cost(rows: Int(tile.rowCount), kv: min(tile.length, granule)))
     }
+    return max((total + workers - 1) / workers, piece)
   }
 }

@@ -43,17 +43,18 @@ package struct PlaceRange: Sendable {
   package var queryHead: ClosedRange<Int>
   /// The key/value heads.
   package var kvHead: ClosedRange<Int>
-  /// The request's number.
-  package var request: Int
-  /// New tokens of the request.
-  package var queryLength: Int
-  /// Tokens of the request that have keys.
-  package var kvLength: Int
+  /// The requests' numbers.
+  package var request: ClosedRange<Int>
+  /// New tokens of the requests.
+  package var queryLength: ClosedRange<Int>
+  /// Tokens of the requests that have keys.
+  package var kvLength: ClosedRange<Int>
 
-  /// A block of places.
+  /// A block of places of several requests.
   package init(
     query: ClosedRange<Int>, kv: ClosedRange<Int>, queryHead: ClosedRange<Int>,
-    kvHead: ClosedRange<Int>, request: Int, queryLength: Int, kvLength: Int
+    kvHead: ClosedRange<Int>, request: ClosedRange<Int>, queryLength: ClosedRange<Int>,
+    kvLength: ClosedRange<Int>
   ) {
     self.query = query
     self.kv = kv
@@ -64,15 +65,25 @@ package struct PlaceRange: Sendable {
     self.kvLength = kvLength
   }
 
+  /// A block of places of one request.
+  package init(
+    query: ClosedRange<Int>, kv: ClosedRange<Int>, queryHead: ClosedRange<Int>,
+    kvHead: ClosedRange<Int>, request: Int, queryLength: Int, kvLength: Int
+  ) {
+    self.init(
+      query: query, kv: kv, queryHead: queryHead, kvHead: kvHead, request: request...request,
+      queryLength: queryLength...queryLength, kvLength: kvLength...kvLength)
+  }
+
   fileprivate subscript(position: Expression.Position) -> Interval {
     switch position {
     case .query: Interval(query)
     case .kv: Interval(kv)
     case .queryHead: Interval(queryHead)
     case .kvHead: Interval(kvHead)
-    case .request: Interval(Double(request))
-    case .queryLength: Interval(Double(queryLength))
-    case .kvLength: Interval(Double(kvLength))
+    case .request: Interval(request)
+    case .queryLength: Interval(queryLength)
+    case .kvLength: Interval(kvLength)
     }
   }
 }

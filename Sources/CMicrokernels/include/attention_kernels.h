@@ -94,10 +94,10 @@ typedef struct swa_attention_kernels {
                   float *alpha);
   /// out[i] = o[i]·factor.
   void (*scale)(const float *o, size_t d, float factor, float *out);
-  /// The merge ⊕ of `count` partial states of one row, in order: state i at o + i·stride with its
-  /// natural log-sum-exp at lse[i·lse_stride]. All empty: out = 0 and −∞ is returned.
-  float (*merge)(const float *o, size_t stride, const float *lse, size_t lse_stride, size_t count,
-                 size_t d, float *out);
+  /// The merge ⊕ of `count` partial states of one row, in order: state i at o + states[i]·d with
+  /// its natural log-sum-exp at lse[states[i]]. All empty: out = 0 and −∞ is returned.
+  float (*merge)(const float *o, const float *lse, const int32_t *states, size_t count, size_t d,
+                 float *out);
 
   // Tile programs: `count` is a multiple of 16, y may be an operand.
   void (*unary)(swa_tile_op op, const float *x, float *y, size_t count);
