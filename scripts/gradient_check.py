@@ -57,6 +57,10 @@ def gated(s, at, p):
     return torch.minimum(s, p["top"] * torch.exp(0.5 * s)) - torch.log1p(torch.exp(-s)).abs()
 
 
+def shifted_sigmoid(s, at, p):
+    return torch.sigmoid(s + p["bias"])
+
+
 VARIANTS = {
     "full": (None, everywhere, {}),
     "causal": (None, causal, {}),
@@ -64,6 +68,8 @@ VARIANTS = {
     "soft cap": (soft_cap, causal, {"cap": 1.5}),
     "alibi": (alibi, everywhere, {"slopes": [0.5, 0.25, -0.25, 0.125]}),
     "temperature": (temperature, causal, {"temperature": [1.5, 0.5, 2.0, -1.0], "bias": 0.75}),
+    "sink": (None, causal, {"sink-logits": [1.0, -2.0, 0.5, 0.0]}),
+    "sigmoid": (shifted_sigmoid, causal, {"bias": -2.0}),
     "gated": (gated, lambda at: causal(at) & (at.kv != 2), {"top": 0.5}),
 }
 
@@ -75,6 +81,8 @@ CASES = [
     ("soft cap", 4, 2, 8, 8, [(6, 6), (2, 9)]),
     ("alibi", 4, 4, 8, 8, [(4, 7), (3, 3)]),
     ("temperature", 4, 2, 10, 7, [(8, 8)]),
+    ("sink", 4, 2, 8, 8, [(5, 7), (3, 2), (1, 0)]),
+    ("sigmoid", 4, 2, 8, 8, [(5, 7), (3, 2)]),
     ("gated", 2, 1, 6, 6, [(5, 8), (1, 1)]),
 ]
 
@@ -93,12 +101,19 @@ def attention(variant, q, k, v, p):
     s = torch.einsum("qhd,khd->hqk", q, k) / math.sqrt(dimension)
     z = s if logits is None else logits(s, at, p)
     keep = mask(at).expand_as(z)
-    empty = ~keep.any(dim=-1)
-    # An empty row gets harmless scores, whose results are then replaced.
-    z = torch.where(keep | empty[..., None], z, -math.inf)
-    if keys == 0:
-        return q.new_zeros(queries, heads, v.shape[-1]), None
-    lse = torch.logsumexp(torch.where(empty[..., None], 0.0, z), dim=-1)
+    if variant == "sigmoid":
+        return torch.einsum("hqk,khd->qhd", torch.where(keep, z, 0.0), v), None
+    z = torch.where(keep, z, -math.inf)
+    if "sink-logits" in p:  # a logit more in the denominator, with no value
+        sink = p["sink-logits"][:, None, None].expand(heads, queries, 1)
+        lse = torch.logsumexp(torch.cat((z, sink), dim=-1), dim=-1)
+        empty = torch.zeros(heads, queries, dtype=torch.bool)
+    else:
+        # An empty row gets harmless scores, whose results are then replaced.
+        empty = ~keep.any(dim=-1)
+        if keys == 0:
+            return q.new_zeros(queries, heads, v.shape[-1]), None
+        lse = torch.logsumexp(torch.where(empty[..., None], 0.0, z), dim=-1)
     weights = torch.where(keep, torch.exp(z - lse[..., None]), 0.0)
     return torch.einsum("hqk,khd->qhd", weights, v), torch.where(empty, 0.0, lse).T
 

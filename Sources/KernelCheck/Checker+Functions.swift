@@ -45,7 +45,7 @@ extension Checker {
         return flushes && abs(result) < 0x1p-125 ? 0 : result
       }
       checkFunction(name, limit: limit, results, floor: flushes ? 0x1p-125 : 0) { side, out in
-        devices[side].attentionKernels.unary?(code, operands, &out, operands.count)
+        tile(side, code, [operands], &out)
       }
     }
   }
@@ -64,22 +64,21 @@ extension Checker {
     ]
     let count = x.count / 16 * 16
     let constant: Float = 1.75
-    let kernels = devices.map(\.attentionKernels)
     for (code, name, exact) in operations {
       // What becomes of NaN is promised for all but these two.
       let takesNaN = ![SWA_TILE_MINIMUM, SWA_TILE_MAXIMUM].contains(code)
       let x = takesNaN ? x : x.map { $0.isNaN ? 0 : $0 }
       let y = takesNaN ? y : y.map { $0.isNaN ? 0 : $0 }
       checkFunction(name, limit: 0, (0..<count).map { Double(exact(x[$0], y[$0])) }) {
-        kernels[$0].binary?(code, x, y, &$1, count)
+        tile($0, code, [x, y], &$1)
       }
       checkFunction("\(name), right", limit: 0, x.prefix(count).map { Double(exact($0, constant)) })
       {
-        kernels[$0].binary_right?(code, x, constant, &$1, count)
+        tile($0, code, [x], row: constant, rowIsFirst: false, &$1)
       }
       checkFunction("\(name), left", limit: 0, x.prefix(count).map { Double(exact(constant, $0)) })
       {
-        kernels[$0].binary_left?(code, constant, x, &$1, count)
+        tile($0, code, [x], row: constant, rowIsFirst: true, &$1)
       }
     }
   }
@@ -87,21 +86,88 @@ extension Checker {
   private func checkChoices(_ x: [Float], _ y: [Float]) {
     let count = x.count / 16 * 16
     let conditions = (0..<count).map { Float($0 % 3 == 0 ? 1 : 0) }
-    let kernels = devices.map(\.attentionKernels)
     let chosen = (0..<count).map { Double($0 % 3 == 0 ? x[$0] : y[$0]) }
     checkFunction("select", limit: 0, chosen) {
-      kernels[$0].select?(conditions, x, y, &$1, count)
+      tile($0, SWA_TILE_SELECT, [conditions, x, y], &$1)
     }
     let masked = (0..<count).map { $0 % 3 == 0 ? Double(x[$0]) : -.infinity }
     checkFunction("mask", limit: 0, masked) { side, out in
       for i in 0..<count { out[i] = x[i] }
-      kernels[side].mask?(conditions, &out, count)
+      tile(side, SWA_TILE_MASK, [conditions], &out)
     }
-    checkFunction("iota", limit: 0, (0..<count).map { Double($0) - 7 }) {
-      kernels[$0].iota?(-7, &$1, count)
+    let finite = x.map { $0.isFinite && abs($0) < 1e4 ? $0 : 0.5 }
+    checkFunction("sine", limit: 0x1p24, finite.prefix(count).map { sin(Double($0)) }, floor: 1) {
+      tile($0, SWA_TILE_SINE, [finite], &$1)
     }
-    checkFunction("fill", limit: 0, [Double](repeating: 2.5, count: count)) {
-      kernels[$0].fill?(2.5, &$1, count)
+    let a = (0..<count).map { Float($0 % 17) - 8 }
+    checkFunction(
+      "multiply and add", limit: 0,
+      (0..<count).map { Double(a[$0] * a[($0 + 5) % count] + conditions[$0]) }
+    ) {
+      let b = (0..<count).map { a[($0 + 5) % count] }
+      tile($0, SWA_TILE_MULTIPLY_ADD, [a, b, conditions], &$1)
+    }
+    checkFunction("iota", limit: 0, (0..<count).map { Double($0) + 7 }) {
+      tile($0, SWA_TILE_IOTA, [], first: 7, &$1)
+    }
+    let bytes = (0..<count / 8 + 64).map { UInt8(truncatingIfNeeded: $0 * 37 + 11) }
+    let bits = (5..<count + 5).map { i -> Double in bytes[i / 8] >> UInt8(i % 8) & 1 == 1 ? 1 : 0 }
+    checkFunction("bits", limit: 0, bits) { side, out in
+      bytes.withUnsafeBytes { tile(side, SWA_TILE_BITS, [], pointer: $0.baseAddress, bit: 5, &out) }
+    }
+  }
+
+  /// One operation of a tile program over one row; operands are given in order.
+  private func tile(
+    _ side: Int, _ op: swa_tile_op, _ operands: [[Float]], row: Float? = nil,
+    rowIsFirst: Bool = false, first: Int = 0, pointer: UnsafeRawPointer? = nil, bit: Int = 0,
+    _ out: inout [Float]
+  ) {
+    // Operands lie one after the other, 16 floats apart.
+    let pitch = out.count + 16
+    var floats: [Float] = []
+    for operand in operands {
+      floats += operand.prefix(out.count)
+      floats += [Float](repeating: 0, count: 16)
+    }
+    floats.append(0)
+    let rows = [row ?? 0]
+    func operand(_ i: Int) -> swa_tile_operand {
+      let isRow = row != nil && i == (rowIsFirst ? 0 : 1)
+      let number = row != nil && rowIsFirst ? 0 : i
+      return swa_tile_operand(
+        source: UInt16((isRow ? SWA_TILE_ROW : SWA_TILE_EXTERNAL).rawValue),
+        index: UInt16(isRow ? 0 : min(number, max(operands.count - 1, 0))))
+    }
+    let count = out.count
+    floats.withUnsafeBufferPointer { floats in
+      guard let base = floats.baseAddress else { return }
+      let externals = (0..<max(operands.count, 1)).map {
+        swa_tile_external(base: base + $0 * (operands.isEmpty ? 0 : pitch), pitch: 0)
+      }
+      let pointers = [pointer]
+      let bits = [bit]
+      out.withUnsafeMutableBufferPointer { out in
+        externals.withUnsafeBufferPointer { externals in
+          rows.withUnsafeBufferPointer { rows in
+            pointers.withUnsafeBufferPointer { pointers in
+              bits.withUnsafeBufferPointer { bits in
+                var memory = swa_tile_memory()
+                memory.block = out.baseAddress
+                memory.externals = externals.baseAddress
+                memory.row_values = rows.baseAddress
+                memory.row_pointers = pointers.baseAddress
+                memory.row_bits = bits.baseAddress
+                memory.first = first
+                memory.masked = -.infinity
+                var step = swa_tile_step(
+                  op: UInt16(op.rawValue), target: 0, a: operand(0), b: operand(1), c: operand(2))
+                devices[side].attentionKernels.run_tile?(&step, 1, &memory, 1, count)
+              }
+            }
+          }
+        }
+      }
     }
   }
 

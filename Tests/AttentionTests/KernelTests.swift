@@ -44,6 +44,7 @@ import Testing
       (SWA_TILE_LOG, 1e-3, 4.0, 2.0), (SWA_TILE_LOG, 4, 1e6, 2), (SWA_TILE_TANH, -12, 12, 4),
       (SWA_TILE_TANH, -0.01, 0.01, 4), (SWA_TILE_SIGMOID, -40, 40, 4),
       (SWA_TILE_SQUARE_ROOT, 0, 100, 1), (SWA_TILE_FLOOR, -9, 9, 0),
+      (SWA_TILE_SINE, 0.1, 1.5, 2), (SWA_TILE_COSINE, -0.7, 0.7, 2),
     ])
   func tileFunctions(
     level: InstructionSet, function: (op: swa_tile_op, low: Double, high: Double, ulps: Double)
@@ -56,7 +57,7 @@ import Testing
         Float(function.low + (function.high - function.low) * (Double(random.float()) + 1) / 2)
       }
       var y = [Float](repeating: .nan, count: 16)
-      kernels.unary(function.op, x, &y, 16)
+      kernels.tile(function.op, x, into: &y)
       for (x, y) in zip(x.map(Double.init), y) {
         let exact =
           switch function.op {
@@ -64,6 +65,8 @@ import Testing
           case SWA_TILE_TANH: tanh(x)
           case SWA_TILE_SIGMOID: 1 / (1 + exp(-x))
           case SWA_TILE_SQUARE_ROOT: x.squareRoot()
+          case SWA_TILE_SINE: sin(x)
+          case SWA_TILE_COSINE: cos(x)
           default: x.rounded(.down)
           }
         worst = max(worst, ulps(y, exact))
@@ -76,9 +79,29 @@ import Testing
   func logarithmsOfOddNumbers(level: InstructionSet) throws {
     let x: [Float] = [0, -1, .infinity, .nan, 1, -.infinity, -0.0, .leastNormalMagnitude]
     var y = [Float](repeating: 7, count: 16)
-    try kernels(level).unary(SWA_TILE_LOG, x + x, &y, 16)
+    try kernels(level).tile(SWA_TILE_LOG, x + x, into: &y)
     #expect(y[0] == -.infinity && y[1].isNaN && y[2] == .infinity && y[3].isNaN && y[4] == 0)
     #expect(y[5].isNaN && y[6] == -.infinity && abs(y[7] + 87.33655) < 1e-4)
+  }
+
+  /// Angles of far positions lose nothing beyond the float they come in.
+  @Test(arguments: levels)
+  func sinesOfLargeAngles(level: InstructionSet) throws {
+    let kernels = try kernels(level)
+    for start in [Float(-3e6), -700, 0, 1e4, 1e8] {
+      let x = (0..<16).map { start + Float($0) * 1.37 }
+      var sines = [Float](repeating: .nan, count: 16)
+      var cosines = sines
+      kernels.tile(SWA_TILE_SINE, x, into: &sines)
+      kernels.tile(SWA_TILE_COSINE, x, into: &cosines)
+      for (i, x) in x.enumerated() {
+        #expect(abs(Double(sines[i]) - sin(Double(x))) < 1.2e-7)
+        #expect(abs(Double(cosines[i]) - cos(Double(x))) < 1.2e-7)
+      }
+    }
+    var y = [Float](repeating: 0, count: 16)
+    kernels.tile(SWA_TILE_SINE, [Float](repeating: .infinity, count: 16), into: &y)
+    #expect(y.allSatisfy { $0.isNaN })
   }
 
   @Test(arguments: levels)
@@ -118,6 +141,27 @@ import Testing
           let expected = type.rounding(x)
           #expect(
             expected.isNaN ? y.isNaN : y.bitPattern == expected.bitPattern, "\(x) as \(type)")
+        }
+      }
+    }
+  }
+}
+
+extension swa_attention_kernels {
+  /// One operation on one row.
+  fileprivate func tile(_ op: swa_tile_op, _ x: [Float], into y: inout [Float]) {
+    let count = y.count
+    x.withUnsafeBufferPointer { x in
+      y.withUnsafeMutableBufferPointer { y in
+        var external = swa_tile_external(base: x.baseAddress, pitch: 0)
+        withUnsafePointer(to: &external) { external in
+          var memory = swa_tile_memory()
+          memory.block = y.baseAddress
+          memory.externals = external
+          let operand = swa_tile_operand(source: UInt16(SWA_TILE_EXTERNAL.rawValue), index: 0)
+          var step = swa_tile_step(
+            op: UInt16(op.rawValue), target: 0, a: operand, b: operand, c: operand)
+          run_tile(&step, 1, &memory, 1, count)
         }
       }
     }

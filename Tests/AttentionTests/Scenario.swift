@@ -19,6 +19,8 @@ struct Random: RandomNumberGenerator {
 struct Scenario {
   var shape = AttentionShape(queryHeads: 4, kvHeads: 2, headDimension: 64)
   var variant = AttentionVariant.causal
+  /// The data of the variant's tensors, made for a batch.
+  var tensors: ((AttentionBatch) -> VariantTensors)?
   /// New tokens and tokens with keys of each request.
   var lengths: [(query: Int, kv: Int)] = [(1, 7)]
   var pageSize = 16
@@ -119,7 +121,7 @@ struct Scenario {
   func run(_ material: Material, workers: Int? = nil) throws -> Result {
     let plan = try AttentionPlan(
       device: material.device, shape: shape, variant: variant, batch: material.batch,
-      workers: workers)
+      tensors: tensors?(material.batch), workers: workers)
     return try run(material, plan)
   }
 
@@ -136,7 +138,8 @@ struct Scenario {
         try plan.run(
           queries: material.queryView(shape), cache: material.cache,
           output: MatrixView(o, rows: tokens, columns: columns),
-          lse: .natural(MatrixView(l, rows: tokens, columns: shape.queryHeads)))
+          lse: variant.usesSoftmax
+            ? .natural(MatrixView(l, rows: tokens, columns: shape.queryHeads)) : nil)
       }
     }
     return result
@@ -152,7 +155,9 @@ struct Scenario {
   func error(_ result: Result, _ material: Material, stored: Bool, sample: Int = 1) throws
     -> (output: Double, lse: Double)
   {
-    let oracle = DenseAttention(shape: shape, variant: variant)
+    let oracle = DenseAttention(
+      shape: shape, variant: variant, tensors: tensors?(material.batch) ?? VariantTensors(),
+      lengths: lengths)
     var worst = (output: 0.0, lse: 0.0)
     for (r, length) in lengths.enumerated() {
       let request = self.request(r, length, material, stored: stored)
@@ -164,15 +169,18 @@ struct Scenario {
           let start = (token * shape.queryHeads + head) * shape.valueDimension
           let ours = result.output[start..<start + shape.valueDimension]
           let ourLSE = Double(result.lse[token * shape.queryHeads + head])
-          if lse == -.infinity {
-            let isExact = ours.allSatisfy { $0 == 0 } && ourLSE == -.infinity
+          let isEmpty = lse == -.infinity && variant.usesSoftmax
+          if isEmpty && ourLSE != -.infinity { return (.infinity, .infinity) }
+          if isEmpty && output.allSatisfy({ $0 == 0 }) {
+            let isExact = ours.allSatisfy { $0 == 0 }
             if !isExact { return (.infinity, .infinity) }
             continue
           }
           let size = output.map(abs).max() ?? 0
-          for (a, b) in zip(ours, output) {
+          for (a, b) in zip(ours, output) where Double(a) != b {
             worst.output = max(worst.output, a.isNaN ? .infinity : abs(Double(a) - b) / size)
           }
+          if !variant.usesSoftmax || isEmpty { continue }
           worst.lse = max(
             worst.lse, ourLSE.isNaN ? .infinity : abs(ourLSE - lse) / (1 + abs(lse)))
         }

@@ -62,7 +62,7 @@ import Testing
     var scenario = Scenario()
     scenario.lengths = [(5, 30)]
     scenario.queryMagnitude = 30
-    scenario.variant = AttentionVariant.softCap(30).setting("cap", to: 0.5)
+    scenario.variant = try AttentionVariant.softCap(30).setting("cap", to: 0.5)
     let material = try Scenario.Material(scenario, device)
     let result = try scenario.run(material)
     #expect(try scenario.error(result, material, stored: true).output < 1e-5)
@@ -94,8 +94,8 @@ import Testing
     let query = Int(random.next() % 20)
     let kv = Int(random.next() % 20)
     let range = PlaceRange(
-      query: query...query + 5, kv: kv...kv + 6, queryHead: 0...3, kvHead: 0...1, request: 2,
-      queryLength: 6, kvLength: 30)
+      query: query...query + 5, kv: kv...kv + 6, queryHead: 0...3, kvHead: 0...1, request: 2...2,
+      queryLength: 6...6, kvLength: 30...30)
     let parameters = VariantParameters()
     let interval = expression.interval(over: range, parameters)
     for q in range.query {

@@ -10,9 +10,9 @@ extension KernelBenchmark {
 
   /// Measures on a device.
   public func run(on device: CPUDevice, probes: Probes) throws(Failure) -> Result {
-    let setup: Setup
+    let setup: BenchmarkSetup
     do {
-      setup = try Setup(self, device)
+      setup = try BenchmarkSetup(self, device)
       try setup.run()
     } catch {
       throw Failure(description: "\(phase.rawValue) benchmark: \(error)")
@@ -47,7 +47,7 @@ extension KernelBenchmark {
   }
 
   /// The seconds of one call, from enough calls to fill some milliseconds.
-  private static func measure(_ body: () -> Void) -> Double {
+  static func measure(_ body: () -> Void) -> Double {
     let clock = ContinuousClock()
     var calls = 1
     while true {
@@ -59,7 +59,7 @@ extension KernelBenchmark {
     }
   }
 
-  private static func median(_ values: [Double]) -> Double {
+  static func median(_ values: [Double]) -> Double {
     let sorted = values.sorted()
     return sorted.isEmpty ? 0 : sorted[sorted.count / 2]
   }
@@ -80,7 +80,7 @@ extension KernelBenchmark {
 }
 
 /// Tensors for a benchmark: pages in scattered order, arbitrary finite contents.
-private final class Setup {
+final class BenchmarkSetup {
   let plan: AttentionPlan
   let batch: AttentionBatch
   let bytes: Int
@@ -153,5 +153,10 @@ private final class Setup {
     try cache.append(keys: view, values: view, slots: slots, on: device)
   }
 
-  func run() throws { try plan.run(queries: queryView, cache: cache, output: outputView) }
+  func run() throws { try run(plan) }
+
+  /// Runs another plan of the same shape and batch.
+  func run(_ plan: AttentionPlan) throws {
+    try plan.run(queries: queryView, cache: cache, output: outputView)
+  }
 }

@@ -13,7 +13,8 @@ public enum LogSumExpOutput: Sendable {
 extension AttentionPlan {
   /// Computes attention for the planned batch with one layer's tensors.
   ///
-  /// A query that attends to nothing gives exactly 0, with a log-sum-exp of −∞. Allocates nothing.
+  /// A query that attends to nothing gives exactly 0, with a log-sum-exp of −∞, or that of the
+  /// variant's sinks. A variant without softmax has no log-sum-exp. Allocates nothing.
   ///
   /// - Parameters:
   ///   - queries: `queries × (queryHeads · headDimension)`, head after head.
@@ -30,7 +31,9 @@ extension AttentionPlan {
       try check(view, "log-sum-exp", columns: shape.queryHeads)
     case nil: break
     }
+    if lse != nil && !variant.usesSoftmax { throw .noLogSumExp(variant.name) }
     if queryCount == 0 { return }
+    if let missing = parameters.missing { throw .variant(.unbound(missing)) }
     try check(cache)
     var launch = Launch(self, queries: queries, cache: cache, output: output, lse: lse)
     withUnsafeMutablePointer(to: &launch) { launch in

@@ -90,6 +90,7 @@ extension Launch {
   /// The paper's loop: one query tile against one chunk of keys.
   private func attend(_ work: HeadItem, _ scratch: Scratch) {
     gatherQueries(work, scratch)
+    prepareRows(work, scratch)
     resetState(work, scratch)
     var next = Int(work.item.kvFirst)
     while next < Int(work.item.kvEnd) {
@@ -101,8 +102,7 @@ extension Launch {
       gatherPages(work, keys, scratch)
       lookAhead(work, keys, scratch)
       score(work, keys, scratch)
-      applyVariant(coverage == .full ? unmasked : program, work, keys, scratch)
-      onlineSoftmax(work, keys, scratch)
+      weigh(coverage, work, keys, scratch)
       weighValues(work, keys, scratch)
     }
     if work.item.state < 0 {

@@ -31,6 +31,7 @@ extension Launch {
       token = end
     }
     if !geometry.hasPanels { packKeys(keyTile, scratch) }
+    if functors.keys.count > 0 { transformKeys(work, keyTile, scratch) }
   }
 
   /// Notes what to fetch while this tile is worked on.
@@ -78,7 +79,8 @@ extension Launch {
       @convention(c) (
         UnsafePointer<Float>?, Int, Int, UnsafeRawPointer?, UnsafeMutablePointer<Float>?, Int,
         UnsafePointer<UnsafeRawPointer?>?, UnsafePointer<UnsafeRawPointer?>?, Int
-      ) -> Void = geometry.hasPanels ? stored.scores : kernels.f32.scores
+      ) -> Void =
+        geometry.hasPanels && functors.keys.count == 0 ? stored.scores : kernels.f32.scores
     // Each panel fetches its share of a group of blocks of values.
     let group = Int(SWA_AHEAD)
     let share = (Int(SWA_PANEL_TOKENS) * geometry.valueRowBytes / group + 63) / 64 * 64
@@ -97,6 +99,8 @@ extension Launch {
   ///
   /// Values are converted once where many rows share them.
   func weighValues(_ work: HeadItem, _ keyTile: KeyTile, _ scratch: Scratch) {
+    if functors.values.count > 0 { transformValues(work, keyTile, scratch) }
+    let stored = functors.values.count > 0 ? kernels.f32 : stored
     if work.rows < Self.packedRows {
       stored.values(
         scratch.scores, AttentionWorkspace.scorePitch, work.rows, scratch.valueRows,

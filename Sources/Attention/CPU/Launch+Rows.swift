@@ -35,6 +35,7 @@ extension Launch {
       let (query, head) = place(work, row: row, scratch)
       scratch.queryRows[row] = UnsafePointer(queries.row(query) + head * headDimension)
     }
+    if functors.queries.count > 0 { transformQueries(work, scratch) }
     kernels.pack_queries(scratch.queryRows, work.rows, headDimension, scale, scratch.queries)
   }
 
@@ -43,6 +44,8 @@ extension Launch {
     scratch.output.update(repeating: 0, count: work.rows * scratch.outputPitch)
     scratch.maximum.update(repeating: -.infinity, count: work.rows)
     scratch.sum.update(repeating: 0, count: work.rows)
+    // Sums are never rescaled.
+    scratch.rescale.update(repeating: 1, count: work.rows)
   }
 
   /// ln of the softmax denominator; −∞ for a row that attends to nothing.
@@ -55,8 +58,13 @@ extension Launch {
   func writeOutput(_ work: HeadItem, _ scratch: Scratch) {
     for row in 0..<work.rows {
       let (query, head) = place(work, row: row, scratch)
-      normalize(row, scratch, to: output.row(query) + head * valueDimension)
-      if let lse { lse.row(query)[head] = logSumExp(row, scratch) * lseFactor }
+      let target = output.row(query) + head * valueDimension
+      normalize(row, scratch, to: target)
+      var total = logSumExp(row, scratch)
+      if functors.finishesRows {
+        total = finish(target, total, at: rowPlace(work, row: row, scratch), scratch.variant)
+      }
+      if let lse { lse.row(query)[head] = total * lseFactor }
     }
   }
 
@@ -69,10 +77,12 @@ extension Launch {
     }
   }
 
-  /// O / l, or exact zeros for a row that attends to nothing.
+  /// O / l, or exact zeros for a row that attends to nothing; without softmax O itself.
   @inline(__always)
   func normalize(_ row: Int, _ scratch: Scratch, to target: UnsafeMutablePointer<Float>) {
-    if scratch.maximum[row] == -.infinity {
+    if !usesSoftmax {
+      target.update(from: scratch.output + row * scratch.outputPitch, count: valueDimension)
+    } else if scratch.maximum[row] == -.infinity {
       target.update(repeating: 0, count: valueDimension)
     } else {
       kernels.scale(
@@ -87,13 +97,40 @@ extension Launch {
       let query = Int(merge.query)
       for member in 0..<Int(merge.heads) {
         let head = Int(merge.queryHead) + member
-        // A part's states of consecutive heads follow one another.
-        let total = kernels.merge(
-          partialOutput + member * valueDimension, partialLSE + member,
-          mergeStates + Int(merge.first), Int(merge.count), valueDimension,
-          output.row(query) + head * valueDimension)
+        let target = output.row(query) + head * valueDimension
+        var total = mergeRow(merge, member: member, to: target)
+        if functors.finishesRows {
+          var here = ScorePlace()
+          here.request = Int(rowRequests[query])
+          here.query = Int(rowPositions[query])
+          here.queryLength = Int(queryLengths[here.request])
+          here.kvLength = Int(kvLengths[here.request])
+          (here.queryHead, here.kvHead) = (head, head / group)
+          total = finish(target, total, at: here, scratches[thread].variant)
+        }
         if let lse { lse.row(query)[head] = total * lseFactor }
       }
     }
+  }
+
+  /// One row's partial states merged, or added where there is no softmax.
+  private func mergeRow(
+    _ merge: MergeItem, member: Int, to target: UnsafeMutablePointer<Float>
+  ) -> Float {
+    // A part's states of consecutive heads follow one another.
+    let states = partialOutput + member * valueDimension
+    if usesSoftmax {
+      return kernels.merge(
+        states, partialLSE + member, mergeStates + Int(merge.first), Int(merge.count),
+        valueDimension, target)
+    }
+    for c in 0..<valueDimension {
+      var sum: Float = 0
+      for i in 0..<Int(merge.count) {
+        sum += states[Int(mergeStates[Int(merge.first) + i]) * valueDimension + c]
+      }
+      target[c] = sum
+    }
+    return -.infinity
   }
 }

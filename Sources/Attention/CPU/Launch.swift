@@ -47,12 +47,14 @@ struct Launch {
   let bounds: UnsafePointer<MaskBounds.Bound>
   let boundCount: Int
   /// Logits, and the part of the mask that bounds do not cover.
-  let program: TileProgram.View
+  let program: BlockProgram.View
   /// Logits alone, for tiles in which every score counts.
-  let unmasked: TileProgram.View
+  let unmasked: BlockProgram.View
   /// The part of the mask that bounds do not cover.
   let residual: Expression?
-  let parameters: VariantParameters
+  let functors: FunctorViews
+  let parameters: ParameterData
+  let usesSoftmax: Bool
   let scratches: UnsafePointer<Scratch>
   let partialOutput: UnsafeMutablePointer<Float>
   let partialLSE: UnsafeMutablePointer<Float>
@@ -92,12 +94,17 @@ struct Launch {
     queryRows = UnsafePointer(plan.queryRows.base)
     rowRequests = UnsafePointer(plan.rowRequests.base)
     rowPositions = UnsafePointer(plan.rowPositions.base)
-    bounds = UnsafePointer(plan.boundList.base)
-    boundCount = plan.boundList.count
-    program = plan.program.view
-    unmasked = plan.unmasked.view
-    residual = plan.residual
-    parameters = plan.variant.parameters
+    let code = plan.code
+    bounds = UnsafePointer(code.boundList.base)
+    boundCount = code.boundList.count
+    program = code.program.view
+    unmasked = code.unmasked.view
+    residual = code.residual
+    functors = FunctorViews(
+      queries: code.queries.views, keys: code.keys.views, values: code.values.views,
+      outputs: code.outputs.views, sinks: code.sinks.view, tables: code.tables.views)
+    parameters = plan.parameters.data
+    usesSoftmax = plan.variant.usesSoftmax
     scratches = UnsafePointer(plan.workspace.scratches.base)
     let workspace = plan.workspace
     partialOutput = workspace.partialOutput.bytes.baseAddress.unsafelyUnwrapped
@@ -105,4 +112,24 @@ struct Launch {
     partialLSE = workspace.partialLSE.bytes.baseAddress.unsafelyUnwrapped
       .assumingMemoryBound(to: Float.self)
   }
+}
+
+/// The functors on vectors as a run sees them.
+///
+/// - Invariant: Pointers into a plan's `VariantCode`.
+struct FunctorViews {
+  let queries: UnsafeBufferPointer<VectorFunctor.View>
+  let keys: UnsafeBufferPointer<VectorFunctor.View>
+  let values: UnsafeBufferPointer<VectorFunctor.View>
+  let outputs: UnsafeBufferPointer<VectorFunctor.View>
+  let sinks: ScalarProgram.View
+  let tables: UnsafePointer<PositionTables.View>
+
+  /// Whether a row needs work after its partial states have been merged.
+  var finishesRows: Bool { sinks.outputCount > 0 || outputs.count > 0 }
+}
+
+extension Launch {
+  /// What a masked score becomes: no weight.
+  var maskedWeight: Float { usesSoftmax ? -.infinity : 0 }
 }

@@ -12,6 +12,7 @@ extension BackwardPass {
 
   /// δ and the log-sum-exp of every row.
   func gatherRowFacts(_ work: UnitWork) {
+    guard let lse else { return }
     for row in 0..<work.rows {
       let (query, head) = place(work, row: row)
       let token = work.firstQuery + query

@@ -12,7 +12,7 @@ internal import Tensors
 ///     dX = dZ ∘ ∂z/∂x                 dθ = Σ dZ ∘ ∂z/∂θ
 ///     dQ = scale·dX·K                 dK = scale·dXᵀ·Q
 ///
-/// tile by tile: nothing of the size of queries × keys is kept. The rows of a tile are packed
+/// (without softmax P = Z and dZ = dP) tile by tile: nothing of the size of queries × keys is kept. The rows of a tile are packed
 /// (query, head of the group), so a key's gradient sums over its group in that order.
 ///
 /// - Invariant: Every pointer belongs to the attention, its workspace or the caller's matrices,
@@ -27,7 +27,7 @@ struct BackwardPass {
   let keys: MatrixView
   let values: MatrixView
   let output: MatrixView
-  let lse: MatrixView
+  let lse: MatrixView?
   let outputGradient: MatrixView
   let lseGradient: MatrixView?
   let queryGradient: MatrixView
@@ -40,12 +40,17 @@ struct BackwardPass {
   let boundCount: Int
   /// The part of the mask that bounds do not cover.
   let residual: Expression?
-  let parameters: VariantParameters
-  let logits: TileProgram.View
-  let unmasked: TileProgram.View
-  let slope: TileProgram.View?
-  let derivatives: UnsafePointer<TileProgram.View>
-  let derivativeCount: Int
+  let usesSoftmax: Bool
+  let data: ParameterData
+  let masked: ScoreProgram.View
+  let unmasked: ScoreProgram.View
+  let hasSlope: Bool
+  /// The parameters whose derivatives the programs leave.
+  let scoreParameters: UnsafePointer<Int>
+  let scoreParameterCount: Int
+  let sinks: ScalarProgram.View
+  /// The parameters that have a gradient.
+  let parameterCount: Int
 
   let scratches: UnsafePointer<GradientScratch>
   let partials: UnsafeMutablePointer<Float>
@@ -99,6 +104,7 @@ extension BackwardPass {
   func run(_ unit: GradientUnit, _ scratch: GradientScratch) {
     let work = begin(unit, scratch)
     gatherRowFacts(work)
+    if unit.keyFirst == 0 { differentiateSinks(work) }
     for firstKey in stride(from: unit.keyFirst, to: unit.keyEnd, by: GradientWorkspace.tileKeys) {
       let count = min(GradientWorkspace.tileKeys, unit.keyEnd - firstKey)
       gatherKeys(work, first: firstKey, count: count)
@@ -128,9 +134,9 @@ extension BackwardPass {
       kvLength: keyOffsets[unit.request + 1] - keyOffsets[unit.request], rows: rows,
       queryGradients: unit.partialRow < 0
         ? scratch.queryGradients : partials + unit.partialRow * headPitch,
-      sums: sums + unit.number * derivativeCount * group)
+      sums: sums + unit.number * parameterCount * group)
     work.queryGradients.update(repeating: 0, count: rows * headPitch)
-    work.sums.update(repeating: 0, count: derivativeCount * group)
+    work.sums.update(repeating: 0, count: parameterCount * group)
     return work
   }
 

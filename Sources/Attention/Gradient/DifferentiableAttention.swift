@@ -22,8 +22,9 @@ public import Tensors
 /// attention) and be 0; as everywhere, a request's queries stand at the end of its keys: query i at
 /// position `kvLength − queryLength + i`. Any head dimensions and groups.
 ///
-/// The variant is differentiated symbolically; its scores are recomputed tile by tile, so that no
-/// matrix of queries × keys exists. `backward` gives the same bits on any number of threads;
+/// The variant's logits and sinks are differentiated symbolically, with softmax or without; scores are
+/// recomputed tile by tile, so that no matrix of queries × keys exists. Functors on queries, keys,
+/// values and outputs are not differentiated: a variant that has one is refused. `backward` gives the same bits on any number of threads;
 /// `forward` does for one number of `workers`, as `AttentionPlan`. Not for use by two threads at
 /// once.
 public final class DifferentiableAttention {
@@ -39,7 +40,8 @@ public final class DifferentiableAttention {
   public private(set) var keyCount = 0
 
   let plan: AttentionPlan
-  let programs: GradientPrograms
+  private(set) var programs: GradientPrograms
+  private let withParameters: Bool
   let workspace: GradientWorkspace
   private(set) var schedule: GradientSchedule
   let queryOffsets = Section<Int>()
@@ -53,6 +55,10 @@ public final class DifferentiableAttention {
   public enum Failure: Error, Hashable {
     /// The shape or the variant's parameters do not fit, or the batch is too large.
     case plan(AttentionPlan.Failure)
+    /// The variant has a functor of this kind (the second), through which no gradient goes.
+    case functor(String, kind: String)
+    /// The variant, whose name this is, uses softmax and needs a log-sum-exp, or does not and has none.
+    case logSumExp(String, isNeeded: Bool)
     /// Queries and keys are of different numbers of requests.
     case requests(queries: Int, keys: Int)
     /// A matrix has the wrong shape.
@@ -85,14 +91,17 @@ public final class DifferentiableAttention {
     } catch {
       throw .plan(error)
     }
+    for functor in variant.functors where functor.kind != .sink {
+      throw .functor(variant.name, kind: functor.kind.rawValue)
+    }
     self.device = device
     self.shape = shape
     self.variant = variant
-    programs = GradientPrograms(
-      variant, queryHeads: shape.queryHeads, withParameters: differentiatesParameters)
+    withParameters = differentiatesParameters
+    programs = GradientPrograms(variant, plan.code, withParameters: withParameters)
     workspace = GradientWorkspace(
       shape: shape, threads: device.pool.count, programs: programs)
-    schedule = GradientSchedule(queries: [0], keys: [0], shape: shape, bounds: programs.bounds)
+    schedule = GradientSchedule(queries: [0], keys: [0], shape: shape, bounds: plan.code.bounds)
   }
 
   /// Plans a batch, replacing the one before.
@@ -100,14 +109,21 @@ public final class DifferentiableAttention {
   /// - Parameters:
   ///   - queries: The rows of each request's queries.
   ///   - keys: The rows of each request's keys and values.
-  public func update(queries: RaggedIndex, keys: RaggedIndex) throws(Failure) {
+  ///   - tensors: The data of the variant's tensor parameters and masks for this batch.
+  public func update(
+    queries: RaggedIndex, keys: RaggedIndex, tensors: VariantTensors? = nil
+  ) throws(Failure) {
     guard queries.count == keys.count else {
       throw .requests(queries: queries.count, keys: keys.count)
     }
     let batch = try pages(queries: queries, keys: keys)
-    do { try plan.update(batch) } catch { throw .plan(error) }
+    do { try plan.update(batch, tensors: tensors) } catch { throw .plan(error) }
+    if programs.code !== plan.code {
+      programs = GradientPrograms(variant, plan.code, withParameters: withParameters)
+      workspace.programs = programs
+    }
     let schedule = GradientSchedule(
-      queries: queries.offsets, keys: keys.offsets, shape: shape, bounds: programs.bounds)
+      queries: queries.offsets, keys: keys.offsets, shape: shape, bounds: plan.code.bounds)
     try workspace.reserve(schedule)
     self.schedule = schedule
     queryOffsets.assign(queries.offsets)
@@ -154,6 +170,13 @@ extension DifferentiableAttention.Failure: CustomStringConvertible {
   public var description: String {
     switch self {
     case .plan(let failure): failure.description
+    case .functor(let name, let kind):
+      "attention: \(name) has a functor on the \(kind), through which no gradient goes; only logits, "
+        + "masks and sinks are differentiated"
+    case .logSumExp(let name, let isNeeded):
+      isNeeded
+        ? "attention: \(name) uses softmax, and its gradient needs the log-sum-exp"
+        : "attention: \(name) does not use softmax and has no log-sum-exp"
     case .requests(let queries, let keys):
       "attention: queries of \(queries) requests but keys of \(keys)"
     case .matrix(let what, let expected, let found):

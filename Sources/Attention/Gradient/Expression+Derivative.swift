@@ -18,7 +18,8 @@ extension Expression {
   private func slope(by variable: Expression) -> Expression? {
     if self == variable { return .constant(1) }
     switch self {
-    case .constant, .score, .position, .parameter, .perHead: return nil
+    case .constant, .score, .element, .position, .parameter, .perHead, .tensor, .bit, .isPresent:
+      return nil
     case .unary(let f, let a):
       guard let da = a.slope(by: variable), let df = f.slope(at: a, value: self) else {
         return nil
@@ -87,6 +88,8 @@ extension Expression.Unary {
     case .tanh: .make(.subtract, .constant(1), .make(.multiply, value, value))
     case .sigmoid: .make(.multiply, value, .make(.subtract, .constant(1), value))
     case .squareRoot: Expression.constant(0.5).divided(by: value)
+    case .sine: .make(.cosine, a)
+    case .cosine: .make(.negate, .make(.sine, a))
     case .floor, .not: nil
     }
   }
@@ -106,6 +109,10 @@ extension Expression.Binary {
         da?.divided(by: b), db?.times(value).divided(by: b).times(.constant(-1)))
     case .minimum: Expression.choice(.make(.less, a, b), da, db)
     case .maximum: Expression.choice(.make(.less, b, a), da, db)
+    case .power:
+      Self.sum(
+        da?.times(b).times(.make(.power, a, .make(.subtract, b, .constant(1)))),
+        db?.times(value).times(.make(.log, a)))
     case .less, .lessOrEqual, .equal, .and, .or: nil
     }
   }

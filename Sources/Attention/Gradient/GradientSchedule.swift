@@ -106,7 +106,8 @@ struct GradientSchedule {
     for first in stride(from: 0, to: queryLength, by: step) {
       let last = min(first + step, queryLength) - 1
       let start = kvLength - queryLength
-      let seen = bounds.keys(queries: start + first...start + last, kvLength: kvLength)
+      let seen = bounds.keys(
+        queries: start + first...start + last, kvLength: kvLength, queryLength: queryLength)
       sum += seen.clamped(to: keys).count * (last + 1 - first)
     }
     return sum

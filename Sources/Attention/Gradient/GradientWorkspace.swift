@@ -15,8 +15,11 @@ final class GradientWorkspace {
   static func pitch(_ dimension: Int) -> Int { (dimension + 15) / 16 / 2 * 32 + 16 }
 
   private let shape: AttentionShape
-  private let programs: GradientPrograms
   private let threads: Int
+  /// The programs that the memory is made for.
+  var programs: GradientPrograms {
+    didSet { rowCapacity = -1 }
+  }
   private var memory: [AlignedBuffer] = []
   private var rowCapacity = -1
   private var partialCapacity = 0
@@ -84,9 +87,6 @@ struct GradientScratch {
   /// Scores, later weights; weights' gradients, later scores' gradients.
   let scores: UnsafeMutablePointer<Float>
   let scoreGradients: UnsafeMutablePointer<Float>
-  /// A row of scores as they were, and a row of a derivative.
-  let plainScores: UnsafeMutablePointer<Float>
-  let derivative: UnsafeMutablePointer<Float>
   /// Keys, scaled, and values of a tile, row by row and as panels.
   let keys: UnsafeMutablePointer<Float>
   let values: UnsafeMutablePointer<Float>
@@ -102,9 +102,14 @@ struct GradientScratch {
   let delta: UnsafeMutablePointer<Float>
   /// Addresses of the keys of a panel.
   let tokens: UnsafeMutablePointer<UnsafeRawPointer?>
-  /// Registers of tile programs.
+  /// Registers of scalar programs, and of block programs with the vectors of their columns.
   let scalars: UnsafeMutablePointer<Double>
-  let vectors: UnsafeMutablePointer<Float>
+  let registers: UnsafeMutablePointer<Float>
+  let columns: UnsafeMutablePointer<Float>
+  /// Values and pointers of each row of a tile, `tileRows` apart.
+  let rowValues: UnsafeMutablePointer<Float>
+  let pointers: UnsafeMutablePointer<UnsafeRawPointer?>
+  let bits: UnsafeMutablePointer<Int>
 
   init(
     _ layout: inout Scratch.Layout, base: UnsafeMutableRawPointer?, _ shape: AttentionShape,
@@ -116,8 +121,6 @@ struct GradientScratch {
     outputGradients = layout.take(Float.self, Size.tileRows * value, of: base)
     scores = layout.take(Float.self, Size.tileRows * Size.scorePitch, of: base)
     scoreGradients = layout.take(Float.self, Size.tileRows * Size.scorePitch, of: base)
-    plainScores = layout.take(Float.self, Size.scorePitch, of: base)
-    derivative = layout.take(Float.self, Size.scorePitch, of: base)
     keys = layout.take(Float.self, Size.tileKeys * head, of: base)
     values = layout.take(Float.self, Size.tileKeys * value, of: base)
     keyPanels = layout.take(Float.self, Size.tileKeys * shape.headDimension, of: base)
@@ -128,8 +131,18 @@ struct GradientScratch {
     lse = layout.take(Float.self, rows, of: base)
     delta = layout.take(Float.self, rows, of: base)
     tokens = layout.take(UnsafeRawPointer?.self, Int(SWA_PANEL_TOKENS), of: base)
+    let views = [programs.masked.view, programs.unmasked.view]
+    func most(_ count: (ScoreProgram.View) -> Int) -> Int { views.map(count).max() ?? 0 }
     scalars = layout.take(Double.self, programs.scalarCount, of: base)
-    vectors = layout.take(
-      Float.self, max(programs.vectorCount - 1, 0) * Size.scorePitch, of: base)
+    registers = layout.take(
+      Float.self, most { $0.program.registerCount * $0.registerSize }, of: base)
+    columns = layout.take(
+      Float.self,
+      max(programs.masked.columnCount, programs.unmasked.columnCount) * Size.scorePitch, of: base)
+    rowValues = layout.take(
+      Float.self, most { $0.program.tokens.outputCount } * Size.tileRows, of: base)
+    let pointerCount = most { $0.program.pointerCount } * Size.tileRows
+    pointers = layout.take(UnsafeRawPointer?.self, pointerCount, of: base)
+    bits = layout.take(Int.self, pointerCount, of: base)
   }
 }

@@ -1,6 +1,7 @@
 /// The gradient of a loss by the parameters of a variant.
 ///
-/// Sums over every request, query and key, in a fixed order.
+/// Sums over every request, query and key, in a fixed order. Masks have no gradient, and neither have
+/// the entries of tensor parameters.
 public struct ParameterGradient: Sendable, Hashable {
   /// Names of the scalar parameters, in order of declaration.
   package let scalarNames: [String]
@@ -13,8 +14,8 @@ public struct ParameterGradient: Sendable, Hashable {
 
   /// Zeros for every parameter of a variant.
   package init(of variant: AttentionVariant, queryHeads: Int) {
-    scalarNames = variant.parameterNames
-    vectorNames = variant.perHeadNames
+    scalarNames = variant.declarations.scalars.map(\.name)
+    vectorNames = variant.declarations.vectors
     scalars = scalarNames.map { _ in 0 }
     vectors = vectorNames.map { _ in [Double](repeating: 0, count: queryHeads) }
   }

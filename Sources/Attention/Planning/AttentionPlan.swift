@@ -35,11 +35,9 @@ public final class AttentionPlan {
   private(set) var largestPage: Int32 = -1
 
   let schedule: Schedule
-  let bounds: MaskBounds
-  let boundList = Section<MaskBounds.Bound>()
-  let program: TileProgram.Executable
-  let unmasked: TileProgram.Executable
-  let residual: Expression?
+  let parameters: ParameterStore
+  private(set) var code: VariantCode
+  private var variantMemory: VariantMemory
   let workspace: AttentionWorkspace
 
   // The batch, at addresses that a run may read.
@@ -61,6 +59,10 @@ public final class AttentionPlan {
     case heads(query: Int, kv: Int)
     /// A per-head vector of the variant has the wrong length.
     case perHead(String, expected: Int, found: Int)
+    /// The variant's definition, or the data of its parameters.
+    case variant(AttentionVariant.Invalid)
+    /// A variant without softmax, whose name this is, has no log-sum-exp.
+    case noLogSumExp(String)
     /// The scale is not finite.
     case scale(Float)
     /// The number of workers is outside 1 ... 65535.
@@ -98,7 +100,12 @@ public final class AttentionPlan {
     guard shape.queryHeads % shape.kvHeads == 0 else {
       throw .heads(query: shape.queryHeads, kv: shape.kvHeads)
     }
-    for (name, values) in zip(variant.perHeadNames, variant.parameters.vectors)
+    do throws(AttentionVariant.Invalid) {
+      try variant.check(headDimension: shape.headDimension, valueDimension: shape.valueDimension)
+    } catch {
+      throw .variant(error)
+    }
+    for (name, values) in zip(variant.declarations.vectors, variant.parameters.vectors)
     where values.count != shape.queryHeads {
       throw .perHead(name, expected: shape.queryHeads, found: values.count)
     }
@@ -112,34 +119,33 @@ public final class AttentionPlan {
     schedule = Schedule(
       workers: workers, kvHeads: shape.kvHeads, group: shape.groupSize,
       granule: Int(SWA_PANEL_TOKENS))
-    bounds = MaskBounds(variant.maskExpression.resolving(variant.parameters))
-    boundList.assign(bounds.bounds)
-    residual = bounds.residual
-    let logits = variant.logitsExpression.resolving(variant.parameters)
-    let vectors = variant.parameters.vectors
-    program = TileProgram.Executable(
-      TileProgram(logits: logits, mask: residual), vectors: vectors, heads: shape.queryHeads)
-    unmasked = TileProgram.Executable(
-      TileProgram(logits: logits, mask: nil), vectors: vectors, heads: shape.queryHeads)
+    parameters = ParameterStore(variant, heads: shape.queryHeads, kvHeads: shape.kvHeads)
+    code = VariantCode(variant, shape, bound: parameters.bound, parameters.data)
+    variantMemory = VariantMemory(code, shape: shape, threads: device.pool.count)
     workspace = AttentionWorkspace(
-      shape: shape, threads: device.pool.count, program: program,
+      shape: shape, threads: device.pool.count, variants: variantMemory.scratches,
       valueStrip: device.attentionKernels.value_strip)
   }
 
   /// Makes a plan for a batch.
   public convenience init(
     device: CPUDevice, shape: AttentionShape, variant: AttentionVariant = .causal,
-    batch: AttentionBatch, workers: Int? = nil
+    batch: AttentionBatch, tensors: VariantTensors? = nil, workers: Int? = nil
   ) throws(Failure) {
     try self.init(device: device, shape: shape, variant: variant, workers: workers)
-    try update(batch)
+    try update(batch, tensors: tensors)
   }
 
   /// Plans a batch, replacing the one before.
   ///
   /// Reuses the storage of earlier batches; the workspace grows where a batch needs more than any
   /// before it.
-  public func update(_ batch: AttentionBatch) throws(Failure) {
+  ///
+  /// - Parameters:
+  ///   - batch: The requests of the step.
+  ///   - tensors: The data of the variant's tensor parameters and masks for this batch. Data that
+  ///     differs from layer to layer may be replaced by ``bind(_:)``.
+  public func update(_ batch: AttentionBatch, tensors: VariantTensors? = nil) throws(Failure) {
     let group = shape.groupSize
     guard batch.queries.total.multipliedReportingOverflow(by: group).overflow == false,
       batch.queries.total * group < Int(Int32.max) / 2
@@ -147,10 +153,22 @@ public final class AttentionPlan {
     guard batch.queries.total * group / Self.largestTile + batch.requestCount < 1 << 22 else {
       throw .tooLarge("query tiles")
     }
+    parameters.begin(batch)
+    if let tensors { try take(tensors) }
+    lower()
     take(batch)
+    distribute()
+  }
+
+  /// Cuts the batch into tiles and these into work.
+  private func distribute() {
+    code.reserveTables(
+      kvLengths: kvLengths.elements, queryLengths: queryLengths.elements, shape, on: device)
     schedule.removeAllTiles()
-    for request in 0..<batch.requestCount {
-      addTiles(of: request, firstQuery: batch.queries.offsets[request])
+    var firstQuery = 0
+    for request in 0..<queryLengths.count {
+      addTiles(of: request, firstQuery: firstQuery)
+      firstQuery += Int(queryLengths.base[request])
     }
     schedule.distribute(queryRows: queryRows.base, queryCount: queryCount)
     workspace.reserve(states: schedule.stateCount)
@@ -181,6 +199,34 @@ public final class AttentionPlan {
     }
   }
 
+  /// Replaces the data of tensor parameters and masks, by name; others keep theirs.
+  ///
+  /// To be called after `update`, before the next run: for data that differs from layer to layer,
+  /// as scales of stored keys. Shapes are checked against the planned batch.
+  public func bind(_ tensors: VariantTensors) throws(Failure) {
+    try take(tensors)
+    // Which tensors have data may decide which keys are read.
+    if lower() { distribute() }
+  }
+
+  private func take(_ tensors: VariantTensors) throws(Failure) {
+    do throws(AttentionVariant.Invalid) {
+      try parameters.bind(tensors)
+    } catch {
+      throw .variant(error)
+    }
+  }
+
+  /// Lowers the variant again where other nullable parameters have data than before.
+  @discardableResult
+  private func lower() -> Bool {
+    if parameters.bound == code.bound { return false }
+    code = VariantCode(variant, shape, bound: parameters.bound, parameters.data)
+    variantMemory = VariantMemory(code, shape: shape, threads: device.pool.count)
+    workspace.attach(variantMemory.scratches)
+    return true
+  }
+
   /// Cuts a request's queries into tiles and leaves out the keys that the bounds exclude.
   ///
   /// Tiles hold whole queries where a group fits one.
@@ -193,16 +239,38 @@ public final class AttentionPlan {
     for first in stride(from: 0, to: queryLength, by: queries) {
       let count = min(queries, queryLength - first)
       let start = kvLength - queryLength + first
-      let keys = bounds.keys(queries: start...start + count - 1, kvLength: kvLength)
+      let positions = start...start + count - 1
       for member in stride(from: 0, to: count * group, by: Self.largestTile) {
-        schedule.add(
-          QueryTile(
-            firstQuery: Int32(firstQuery + first), firstMember: Int32(member),
-            rowCount: Int32(min(count * group - member, Self.largestTile)),
-            pages: pageOffsets.base[request],
-            kvFirst: Int32(keys.lowerBound / granule * granule), kvEnd: Int32(keys.upperBound)))
+        let tile = QueryTile(
+          firstQuery: Int32(firstQuery + first), firstMember: Int32(member),
+          rowCount: Int32(min(count * group - member, Self.largestTile)),
+          pages: pageOffsets.base[request], kvFirst: 0, kvEnd: 0)
+        if code.bounds.hasGaps {
+          addSegments(of: tile, positions, kvLength: kvLength, queryLength: queryLength)
+        } else {
+          let keys = code.bounds.keys(
+            queries: positions, kvLength: kvLength, queryLength: queryLength)
+          add(tile, keys.lowerBound / granule * granule..<keys.upperBound, isSole: true)
+        }
       }
     }
+  }
+
+  /// Adds a tile for every run of keys that a disjunction, as sinks or a window, leaves.
+  private func addSegments(
+    of tile: QueryTile, _ positions: ClosedRange<Int>, kvLength: Int, queryLength: Int
+  ) {
+    let ranges = code.bounds.segments(
+      queries: positions, kvLength: kvLength, queryLength: queryLength,
+      granule: schedule.granule, gap: AttentionWorkspace.tileKeys)
+    for range in ranges { add(tile, range, isSole: ranges.count == 1) }
+  }
+
+  private func add(_ tile: QueryTile, _ keys: Range<Int>, isSole: Bool) {
+    var tile = tile
+    (tile.kvFirst, tile.kvEnd) = (Int32(keys.lowerBound), Int32(keys.upperBound))
+    tile.isSole = isSole
+    schedule.add(tile)
   }
 }
 
@@ -216,6 +284,9 @@ extension AttentionPlan.Failure: CustomStringConvertible {
     case .perHead(let name, let expected, let found):
       "attention plan: the variant's \(name) has \(found) entries, expected one for each of "
         + "\(expected) query heads"
+    case .variant(let invalid): invalid.description
+    case .noLogSumExp(let name):
+      "attention: \(name) does not use softmax and has no log-sum-exp"
     case .scale(let scale): "attention plan: scale \(scale) is not finite"
     case .workers(let count): "attention plan: \(count) workers, expected 1 ... 65535"
     case .matrix(let what, let expected, let found):

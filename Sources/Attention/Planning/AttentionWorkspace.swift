@@ -16,19 +16,23 @@ final class AttentionWorkspace {
   private(set) var partialLSE = AlignedBuffer(byteCount: 0)
   private var stateCapacity = 0
 
-  init(shape: AttentionShape, threads count: Int, program: TileProgram.Executable, valueStrip: Int)
-  {
+  init(shape: AttentionShape, threads count: Int, variants: [VariantScratch], valueStrip: Int) {
     self.shape = shape
-    for _ in 0..<count {
+    for i in 0..<count {
       var layout = Scratch.Layout()
-      _ = Scratch(&layout, base: nil, shape, program, valueStrip: valueStrip)
+      _ = Scratch(&layout, base: nil, shape, variants[i], valueStrip: valueStrip)
       let memory = AlignedBuffer(byteCount: layout.bytes)
       layout = Scratch.Layout()
       let scratch = Scratch(
-        &layout, base: memory.bytes.baseAddress, shape, program, valueStrip: valueStrip)
+        &layout, base: memory.bytes.baseAddress, shape, variants[i], valueStrip: valueStrip)
       threads.append((memory, scratch))
       scratches.append(scratch)
     }
+  }
+
+  /// Gives every thread other memory for the variant's programs.
+  func attach(_ variants: [VariantScratch]) {
+    for (i, variant) in variants.enumerated() { scratches.elements[i].variant = variant }
   }
 
   /// Makes room for partial states, each of one row.
@@ -72,9 +76,8 @@ struct Scratch {
   let packedKeys: UnsafeMutablePointer<Float>
   /// Values converted for tiles of many rows.
   let packedValues: UnsafeMutablePointer<Float>
-  /// Registers of tile programs.
-  let scalars: UnsafeMutablePointer<Double>
-  let vectors: UnsafeMutablePointer<Float>
+  /// Memory of the variant's programs.
+  var variant: VariantScratch
 
   /// Hands out consecutive parts of a buffer; with no buffer it only counts.
   struct Layout {
@@ -94,7 +97,7 @@ struct Scratch {
 
   init(
     _ layout: inout Layout, base: UnsafeMutableRawPointer?, _ shape: AttentionShape,
-    _ program: TileProgram.Executable, valueStrip: Int
+    _ variant: VariantScratch, valueStrip: Int
   ) {
     let rows = AttentionPlan.largestTile
     let keys = AttentionWorkspace.tileKeys
@@ -117,8 +120,6 @@ struct Scratch {
     valueRows = layout.take(UnsafeRawPointer?.self, keys, of: base)
     packedKeys = layout.take(Float.self, keys * padded, of: base)
     packedValues = layout.take(Float.self, keys * strips, of: base)
-    scalars = layout.take(Double.self, program.scalarCount, of: base)
-    vectors = layout.take(
-      Float.self, max(program.vectorCount - 1, 0) * AttentionWorkspace.scorePitch, of: base)
+    self.variant = variant
   }
 }

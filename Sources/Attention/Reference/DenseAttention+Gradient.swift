@@ -30,7 +30,8 @@ extension DenseAttention {
   /// The chain rule written down score by score.
   ///
   /// With x = scale·q·k, z = logits(x), p = e^z / Σ e^z and o = Σ p·v,
-  /// ∂o/∂v = p, ∂o/∂z = p·(v − o) and ∂lse/∂z = p.
+  /// ∂o/∂v = p, ∂o/∂z = p·(v − o) and ∂lse/∂z = p. A sink is a logit without key and value; without
+  /// softmax o = Σ z·v. Functors on vectors are left out.
   ///
   /// - Parameters:
   ///   - outputGradient: The loss's gradient by the output of a new token and query head.
@@ -40,38 +41,50 @@ extension DenseAttention {
     lseGradient: (_ i: Int, _ head: Int) -> Double = { _, _ in 0 }
   ) -> Gradient {
     var gradient = Gradient(shape, variant, request)
-    let slopes = Slopes(variant)
+    let logits = Differential(variant.logitsExpression, variant)
+    let sinks = variant.functors.filter { $0.kind == .sink }.map {
+      Differential($0.expression, variant)
+    }
     for i in 0..<request.queryLength {
       for head in 0..<shape.queryHeads {
         addRow(
-          i, head: head, of: request, slopes, outputGradient(i, head), lseGradient(i, head),
-          to: &gradient)
+          i, head: head, of: request, logits, sinks, outputGradient(i, head),
+          lseGradient(i, head), to: &gradient)
       }
     }
     return gradient
   }
 
-  /// The derivatives of the logits.
-  private struct Slopes {
-    let score: Expression
-    let scalars: [Expression]
-    let vectors: [Expression]
+  /// An expression with its derivatives.
+  private struct Differential {
+    let value: Expression
+    let byScore: Expression
+    let byScalars: [Expression]
+    let byVectors: [Expression]
 
-    init(_ variant: AttentionVariant) {
-      let logits = variant.logitsExpression
-      score = logits.derivative(by: .score)
-      scalars = variant.parameters.scalars.indices.map { logits.derivative(by: .parameter($0)) }
-      vectors = variant.parameters.vectors.indices.map { logits.derivative(by: .perHead($0)) }
+    init(_ value: Expression, _ variant: AttentionVariant) {
+      self.value = value
+      byScore = value.derivative(by: .score)
+      byScalars = variant.parameters.scalars.indices.map { value.derivative(by: .parameter($0)) }
+      byVectors = variant.parameters.vectors.indices.map { value.derivative(by: .perHead($0)) }
+    }
+
+    /// Adds the gradient by parameters of a value whose own gradient is `dz`.
+    func add(
+      _ dz: Double, head: Int, to gradient: inout Gradient, _ value: (Expression) -> Double
+    ) {
+      for (i, slope) in byScalars.enumerated() { gradient.scalars[i] += dz * value(slope) }
+      for (i, slope) in byVectors.enumerated() { gradient.vectors[i][head] += dz * value(slope) }
     }
   }
 
   private func addRow(
-    _ i: Int, head: Int, of request: Request, _ slopes: Slopes, _ outputGradient: [Double],
-    _ lseGradient: Double, to gradient: inout Gradient
+    _ i: Int, head: Int, of request: Request, _ logits: Differential, _ sinks: [Differential],
+    _ outputGradient: [Double], _ lseGradient: Double, to gradient: inout Gradient
   ) {
     let kvHead = head / shape.groupSize
     let (output, lse) = row(i, head: head, of: request)
-    guard lse > -.infinity else { return }
+    if variant.usesSoftmax && lse == -.infinity { return }
     let query = request.query(i, head).map(Double.init)
     let scale = variant.scale.map(Double.init) ?? 1 / Double(shape.headDimension).squareRoot()
     var place = ScorePlace()
@@ -81,30 +94,29 @@ extension DenseAttention {
     place.request = request.number
     place.queryLength = request.queryLength
     place.kvLength = request.kvLength
+    var surroundings = surroundings
+    func at(_ expression: Expression) -> Double { expression.evaluate(at: place, in: surroundings) }
+
+    let mean = zip(output, outputGradient).reduce(0) { $0 + $1.0 * $1.1 }
+    for sink in sinks {
+      sink.add(exp(at(sink.value) - lse) * (lseGradient - mean), head: head, to: &gradient, at)
+    }
     for position in 0..<request.kvLength {
       place.kv = position
-      guard variant.maskExpression.evaluate(score: 0, at: place, variant.parameters) != 0 else {
-        continue
-      }
+      surroundings.score = 0
+      if at(variant.maskExpression) == 0 { continue }
       let key = request.key(position, kvHead).map(Double.init)
       let value = request.value(position, kvHead).map(Double.init)
-      let x = scale * zip(query, key).reduce(0) { $0 + $1.0 * $1.1 }
-      func at(_ expression: Expression) -> Double {
-        expression.evaluate(score: x, at: place, variant.parameters)
-      }
-      let p = exp(at(variant.logitsExpression) - lse)
-      var dz = lseGradient * p
+      surroundings.score = scale * zip(query, key).reduce(0) { $0 + $1.0 * $1.1 }
+      let z = at(logits.value)
+      let weight = variant.usesSoftmax ? exp(z - lse) : z
+      let along = zip(value, outputGradient).reduce(0) { $0 + $1.0 * $1.1 }
+      let dz = variant.usesSoftmax ? weight * (along - mean + lseGradient) : along
       for c in value.indices {
-        gradient.values[position][kvHead][c] += p * outputGradient[c]
-        dz += p * (value[c] - output[c]) * outputGradient[c]
+        gradient.values[position][kvHead][c] += weight * outputGradient[c]
       }
-      for (parameter, slope) in slopes.scalars.enumerated() {
-        gradient.scalars[parameter] += dz * at(slope)
-      }
-      for (vector, slope) in slopes.vectors.enumerated() {
-        gradient.vectors[vector][head] += dz * at(slope)
-      }
-      let dx = dz * at(slopes.score)
+      logits.add(dz, head: head, to: &gradient, at)
+      let dx = dz * at(logits.byScore)
       for c in key.indices {
         gradient.queries[i][head][c] += dx * scale * key[c]
         gradient.keys[position][kvHead][c] += dx * scale * query[c]

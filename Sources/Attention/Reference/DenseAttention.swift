@@ -41,16 +41,25 @@ package struct DenseAttention {
     }
   }
 
+  /// The data of the variant's tensors, and the lengths of the batch that it belongs to.
+  package let tensors: VariantTensors
+  package let lengths: [(query: Int, kv: Int)]
+
   /// The reference for a shape and a variant.
-  package init(shape: AttentionShape, variant: AttentionVariant) {
+  package init(
+    shape: AttentionShape, variant: AttentionVariant, tensors: VariantTensors = VariantTensors(),
+    lengths: [(query: Int, kv: Int)] = []
+  ) {
     self.shape = shape
     self.variant = variant
+    self.tensors = tensors
+    self.lengths = lengths
   }
 
-  /// The output row of new token `i` and query head `head`, and its natural log-sum-exp.
+  /// The output row of new token `i` and query head `head`, and its natural log-sum-exp (−∞ where
+  /// the variant has none).
   package func row(_ i: Int, head: Int, of request: Request) -> (output: [Double], lse: Double) {
     let kvHead = head / shape.groupSize
-    let query = request.query(i, head).map(Double.init)
     let scale = variant.scale.map(Double.init) ?? 1 / Double(shape.headDimension).squareRoot()
     var place = ScorePlace()
     place.query = request.kvLength - request.queryLength + i
@@ -59,32 +68,111 @@ package struct DenseAttention {
     place.request = request.number
     place.queryLength = request.queryLength
     place.kvLength = request.kvLength
+    var surroundings = surroundings
 
+    let query = transformed(request.query(i, head), by: .query, at: place, surroundings)
     var scores: [(position: Int, score: Double)] = []
     for position in 0..<request.kvLength {
       place.kv = position
-      guard variant.maskExpression.evaluate(score: 0, at: place, variant.parameters) != 0 else {
-        continue
-      }
-      let product = zip(query, request.key(position, kvHead)).reduce(0.0) {
-        $0 + $1.0 * Double($1.1)
-      }
+      guard variant.maskExpression.evaluate(at: place, in: surroundings) != 0 else { continue }
+      let key = transformed(request.key(position, kvHead), by: .key, at: place, surroundings)
+      surroundings.score = zip(query, key).reduce(0) { $0 + $1.0 * $1.1 } * scale
       scores.append(
-        (
-          position,
-          variant.logitsExpression.evaluate(
-            score: product * scale, at: place, variant.parameters)
-        ))
+        (position, variant.logitsExpression.evaluate(at: place, in: surroundings)))
     }
+    let (weights, lse) = weights(of: scores.map(\.score), at: place, surroundings)
     var output = [Double](repeating: 0, count: shape.valueDimension)
-    guard let top = scores.map(\.score).max(), top > -.infinity else { return (output, -.infinity) }
-    let weights = scores.map { exp($0.score - top) }
-    let total = weights.reduce(0, +)
-    for (weight, place) in zip(weights, scores) {
-      for (c, value) in request.value(place.position, kvHead).enumerated() {
-        output[c] += weight / total * Double(value)
+    for (weight, score) in zip(weights, scores) {
+      place.kv = score.position
+      let value = transformed(
+        request.value(score.position, kvHead), by: .value, at: place, surroundings)
+      for c in output.indices { output[c] += weight * value[c] }
+    }
+    output = transformed(output, by: .output, at: place, surroundings)
+    return (output, lse)
+  }
+
+  /// What the variant's expressions read beside scores and vectors.
+  var surroundings: Surroundings {
+    var surroundings = Surroundings()
+    surroundings.parameters = variant.parameters
+    surroundings.tensor = entry
+    surroundings.bit = bit
+    surroundings.isBound = isBound
+    return surroundings
+  }
+
+  /// What scores weigh: their softmax with the sinks in its denominator, or themselves.
+  private func weights(of scores: [Double], at place: ScorePlace, _ surroundings: Surroundings)
+    -> (weights: [Double], lse: Double)
+  {
+    if !variant.usesSoftmax { return (scores, -.infinity) }
+    let sinks = variant.functors.filter { $0.kind == .sink }.map {
+      $0.expression.evaluate(at: place, in: surroundings)
+    }
+    guard let top = (scores + sinks).max(), top > -.infinity else {
+      return (scores.map { _ in 0 }, -.infinity)
+    }
+    let total = (scores + sinks).map { exp($0 - top) }.reduce(0, +)
+    return (scores.map { exp($0 - top) / total }, top + log(total))
+  }
+
+  private func transformed(
+    _ vector: [Float], by kind: Functor.Kind, at place: ScorePlace, _ surroundings: Surroundings
+  ) -> [Double] {
+    transformed(vector.map(Double.init), by: kind, at: place, surroundings)
+  }
+
+  private func transformed(
+    _ vector: [Double], by kind: Functor.Kind, at place: ScorePlace, _ surroundings: Surroundings
+  ) -> [Double] {
+    var (vector, surroundings, place) = (vector, surroundings, place)
+    place.dimensionCount = vector.count
+    for functor in variant.functors where functor.kind == kind {
+      surroundings.vector = vector
+      for d in vector.indices {
+        place.dimension = d
+        vector[d] = functor.expression.evaluate(at: place, in: surroundings)
       }
     }
-    return (output, top + log(total))
+    return vector
+  }
+
+  private func entry(_ number: Int, _ row: Expression.TensorRow, _ place: ScorePlace) -> Double {
+    let tensor = variant.declarations.tensors[number]
+    if let data = variant.parameters.tensors[number] { return Double(data[place.dimension]) }
+    guard let data = tensors[tensor.name] else { return .nan }
+    let (heads, head) =
+      switch tensor.heads {
+      case .none: (1, 0)
+      case .query: (shape.queryHeads, place.queryHead)
+      case .kv: (shape.kvHeads, place.kvHead)
+      }
+    let before = lengths.prefix(place.request)
+    let index =
+      switch row {
+      case .key: before.map(\.kv).reduce(0, +) + place.kv
+      case .query: before.map(\.kv).reduce(0, +) + max(place.query, 0)
+      case .queryRow: before.map(\.query).reduce(0, +) + place.queryRow
+      case .request: place.request
+      case .only: 0
+      }
+    return Double(data[index * heads + head])
+  }
+
+  private func bit(_ number: Int, _ place: ScorePlace) -> Bool {
+    guard let bytes = tensors[mask: variant.declarations.masks[number].name] else { return false }
+    let before = lengths.prefix(place.request).map { ($0.query * $0.kv + 7) / 8 }.reduce(0, +)
+    let bit = place.queryRow * place.kvLength + place.kv
+    return bytes[before + bit / 8] >> UInt8(bit % 8) & 1 == 1
+  }
+
+  private func isBound(_ nullable: Expression.Nullable) -> Bool {
+    switch nullable {
+    case .parameter(let i): variant.parameters.scalars[i] != nil
+    case .tensor(let i):
+      variant.parameters.tensors[i] != nil || tensors[variant.declarations.tensors[i].name] != nil
+    case .mask(let i): tensors[mask: variant.declarations.masks[i].name] != nil
+    }
   }
 }

@@ -13,6 +13,8 @@ extension Expression.Unary {
     case .squareRoot: x.squareRoot()
     case .floor: x.rounded(.down)
     case .not: x == 0 ? 1 : 0
+    case .sine: Glibc.sin(x)
+    case .cosine: Glibc.cos(x)
     }
   }
 }
@@ -32,11 +34,25 @@ extension Expression.Binary {
     case .equal: x == y ? 1 : 0
     case .and: x != 0 && y != 0 ? 1 : 0
     case .or: x != 0 || y != 0 ? 1 : 0
+    case .power: Glibc.pow(x, y)
     }
   }
 }
 
-/// The place of one score, with the parameters in force: what an expression is evaluated at.
+extension Expression.Partner {
+  /// The number of the element meant, seen from element `i` of `count`.
+  package func callAsFunction(_ i: Int, of count: Int) -> Int {
+    switch self {
+    case .own: return i
+    case .neighbour: return i ^ 1 < count ? i ^ 1 : i
+    case .opposite(let part):
+      let half = min(max(part ?? count, 0), count) / 2
+      return i < half ? i + half : i < 2 * half ? i - half : i
+    }
+  }
+}
+
+/// The place of one score or element: what an expression is evaluated at.
 package struct ScorePlace: Sendable {
   /// Absolute position of the query: kvLength − queryLength + its index in the request.
   package var query = 0
@@ -52,9 +68,18 @@ package struct ScorePlace: Sendable {
   package var queryLength = 0
   /// Tokens of the request that have keys.
   package var kvLength = 0
+  /// The element's number in its vector.
+  package var dimension = 0
+  /// Elements of the vector.
+  package var dimensionCount = 0
+  /// The row of a table.
+  package var index = 0
 
   /// The origin.
   package init() {}
+
+  /// The query's row among the request's new tokens.
+  package var queryRow: Int { query - kvLength + queryLength }
 
   /// A coordinate.
   package subscript(position: Expression.Position) -> Int {
@@ -66,30 +91,65 @@ package struct ScorePlace: Sendable {
     case .request: request
     case .queryLength: queryLength
     case .kvLength: kvLength
+    case .dimension: dimension
+    case .dimensionCount: dimensionCount
+    case .index: index
     }
   }
 }
 
+/// What an expression reads beside its place.
+package struct Surroundings {
+  /// The scaled score.
+  package var score = 0.0
+  /// The vector that a functor transforms.
+  package var vector: [Double] = []
+  /// Scalars and per-head vectors.
+  package var parameters = VariantParameters()
+  /// An entry of a tensor.
+  package var tensor: (_ number: Int, _ row: Expression.TensorRow, _ place: ScorePlace) -> Double =
+    {
+      _, _, _ in .nan
+    }
+  /// A bit of a custom mask.
+  package var bit: (_ number: Int, _ place: ScorePlace) -> Bool = { _, _ in false }
+  /// Whether a nullable tensor or mask is bound.
+  package var isBound: (Expression.Nullable) -> Bool = { _ in false }
+
+  /// Nothing.
+  package init() {}
+}
+
 extension Expression {
   /// The tree's value in Double: the reference meaning of a variant.
+  package func evaluate(at place: ScorePlace, in surroundings: Surroundings) -> Double {
+    func value(_ e: Expression) -> Double { e.evaluate(at: place, in: surroundings) }
+    switch self {
+    case .constant(let x): return x
+    case .score: return surroundings.score
+    case .element(let partner):
+      let i = partner(place.dimension, of: surroundings.vector.count)
+      return surroundings.vector[i]
+    case .position(let p): return Double(place[p])
+    case .parameter(let i): return Double(surroundings.parameters.scalars[i] ?? .nan)
+    case .perHead(let i): return Double(surroundings.parameters.vectors[i][place.queryHead])
+    case .tensor(let i, let row): return surroundings.tensor(i, row, place)
+    case .bit(let i): return surroundings.bit(i, place) ? 1 : 0
+    case .isPresent(.parameter(let i)): return surroundings.parameters.scalars[i] == nil ? 0 : 1
+    case .isPresent(let nullable): return surroundings.isBound(nullable) ? 1 : 0
+    case .unary(let f, let a): return f(value(a))
+    case .binary(let f, let a, let b): return f(value(a), value(b))
+    case .select(let c, let a, let b): return value(c) != 0 ? value(a) : value(b)
+    }
+  }
+
+  /// The value of a tree that reads scalars and per-head vectors only.
   package func evaluate(score: Double, at place: ScorePlace, _ parameters: VariantParameters)
     -> Double
   {
-    switch self {
-    case .constant(let x): x
-    case .score: score
-    case .position(let p): Double(place[p])
-    case .parameter(let i): Double(parameters.scalars[i])
-    case .perHead(let i): Double(parameters.vectors[i][place.queryHead])
-    case .unary(let f, let a): f(a.evaluate(score: score, at: place, parameters))
-    case .binary(let f, let a, let b):
-      f(
-        a.evaluate(score: score, at: place, parameters),
-        b.evaluate(score: score, at: place, parameters))
-    case .select(let c, let a, let b):
-      c.evaluate(score: score, at: place, parameters) != 0
-        ? a.evaluate(score: score, at: place, parameters)
-        : b.evaluate(score: score, at: place, parameters)
-    }
+    var surroundings = Surroundings()
+    surroundings.score = score
+    surroundings.parameters = parameters
+    return evaluate(at: place, in: surroundings)
   }
 }

@@ -31,6 +31,10 @@ package struct Interval: Sendable, Hashable {
 
   fileprivate var isAlwaysTrue: Bool { low > 0 || high < 0 }
   fileprivate var isNeverTrue: Bool { low == 0 && high == 0 }
+
+  fileprivate var coverage: TileCoverage {
+    isNeverTrue ? .empty : isAlwaysTrue ? .full : .partial
+  }
 }
 
 /// A block of places: what a tile of scores ranges over.
@@ -84,6 +88,7 @@ package struct PlaceRange: Sendable {
     case .request: Interval(request)
     case .queryLength: Interval(queryLength)
     case .kvLength: Interval(kvLength)
+    case .dimension, .dimensionCount, .index: .everything
     }
   }
 }
@@ -101,28 +106,55 @@ package enum TileCoverage: Sendable, Hashable {
 extension Expression {
   /// What a mask can be over a block of places.
   package func coverage(over places: PlaceRange, _ parameters: VariantParameters) -> TileCoverage {
-    let truth = interval(over: places, parameters)
-    return truth.isNeverTrue ? .empty : truth.isAlwaysTrue ? .full : .partial
+    interval(over: places, parameters).coverage
+  }
+
+  /// What a mask can be over a block of places, by the data of its tensors and bits.
+  func coverage(over places: PlaceRange, _ data: ParameterData) -> TileCoverage {
+    interval(over: places, VariantParameters(), data).coverage
   }
 
   /// A range that contains every value over a block of places, not always the smallest one.
   package func interval(over places: PlaceRange, _ parameters: VariantParameters) -> Interval {
+    interval(over: places, parameters, nil)
+  }
+
+  private func interval(
+    over places: PlaceRange, _ parameters: borrowing VariantParameters, _ data: ParameterData?
+  ) -> Interval {
     switch self {
-    case .constant(let x): Interval(x)
-    case .score: .everything
-    case .position(let p): places[p]
-    case .parameter(let i): Interval(Double(parameters.scalars[i]))
+    case .constant(let x): return Interval(x)
+    case .score, .element: return .everything
+    case .position(let p): return places[p]
+    case .parameter(let i):
+      return parameters.scalars[i].map { Interval(Double($0)) } ?? .everything
     case .perHead(let i):
-      Interval(
+      if let data {
+        var (low, high) = (Float.infinity, -Float.infinity)
+        for head in places.queryHead {
+          let x = data.perHead[i * data.heads + head]
+          if x.isNaN { return .everything }
+          (low, high) = (Swift.min(low, x), Swift.max(high, x))
+        }
+        return Interval(Double(low), Double(high))
+      }
+      return Interval(
         Double(parameters.vectors[i][places.queryHead].min() ?? -.infinity),
         Double(parameters.vectors[i][places.queryHead].max() ?? .infinity))
-    case .unary(let f, let a): f.interval(a.interval(over: places, parameters))
+    case .tensor(let i, let row): return data?.range(i, row, over: places) ?? .everything
+    case .bit(let i): return data?.truth(ofMask: i, over: places) ?? .either
+    case .isPresent: return .either
+    case .unary(let f, let a): return f.interval(a.interval(over: places, parameters, data))
     case .binary(let f, let a, let b):
-      f.interval(a.interval(over: places, parameters), b.interval(over: places, parameters))
+      let left = a.interval(over: places, parameters, data)
+      // The other side of a decided condition need not be looked at.
+      if f == .and && left.isNeverTrue { return Interval(0) }
+      if f == .or && left.isAlwaysTrue { return Interval(1) }
+      return f.interval(left, b.interval(over: places, parameters, data))
     case .select(let c, let a, let b):
-      Self.choose(
-        c.interval(over: places, parameters), a.interval(over: places, parameters),
-        b.interval(over: places, parameters))
+      return Self.choose(
+        c.interval(over: places, parameters, data), a.interval(over: places, parameters, data),
+        b.interval(over: places, parameters, data))
     }
   }
 
@@ -141,6 +173,7 @@ extension Expression.Unary {
       a.low >= 0 ? a : a.high <= 0 ? Interval(-a.high, -a.low) : Interval(0, max(-a.low, a.high))
     case .log, .squareRoot: a.low >= 0 ? Interval(self(a.low), self(a.high)) : .everything
     case .exp, .tanh, .sigmoid, .floor: Interval(self(a.low), self(a.high))
+    case .sine, .cosine: a.low.isFinite && a.high.isFinite ? Interval(-1, 1) : .everything
     case .not: .truth(always: a.isNeverTrue, never: a.isAlwaysTrue)
     }
   }
@@ -161,6 +194,7 @@ extension Expression.Binary {
       .truth(
         always: a.low == a.high && a == b && a.low.isFinite, never: a.high < b.low || b.high < a.low
       )
+    case .power: a.low > 0 ? corners(a, b) : .everything
     case .and:
       .truth(
         always: a.isAlwaysTrue && b.isAlwaysTrue, never: a.isNeverTrue || b.isNeverTrue)
@@ -171,11 +205,10 @@ extension Expression.Binary {
 
   /// The hull of the four corner results, for functions that are monotone in each argument.
   private func corners(_ a: Interval, _ b: Interval) -> Interval {
-    let values = [
-      self(a.low, b.low), self(a.low, b.high), self(a.high, b.low), self(a.high, b.high),
-    ]
+    let (p, q) = (self(a.low, b.low), self(a.low, b.high))
+    let (r, t) = (self(a.high, b.low), self(a.high, b.high))
     // 0·∞ at a corner says nothing about the inside.
-    if values.contains(where: \.isNaN) { return .everything }
-    return Interval(values.min() ?? -.infinity, values.max() ?? .infinity)
+    if p.isNaN || q.isNaN || r.isNaN || t.isNaN { return .everything }
+    return Interval(min(min(p, q), min(r, t)), max(max(p, q), max(r, t)))
   }
 }

@@ -1,21 +1,25 @@
 /// A mask taken apart: bounds on the key's position that follow from the row alone, and the rest.
 ///
-/// Causal masks and windows are bounds only. Bounds cost nothing per score: a row's scores outside
-/// them are overwritten, tiles outside them are never read, and the planner counts what is left.
+/// Causal masks and windows are bounds only, written plainly or with minima, maxima and absolute
+/// values. Bounds cost nothing per score: a row's scores outside them are overwritten, tiles outside
+/// them are never read, and the planner counts what is left. A disjunction of bounds, as sinks or a
+/// window, is evaluated for each score, but the planner leaves out the tiles between.
 package struct MaskBounds: Sendable {
-  /// `kv ≤ value` or `kv ≥ value`, the value being `slope·query + intercept`.
+  /// `kv ≤ limit` or `kv ≥ limit`, the limit being linear in the row's query and lengths.
   struct Bound: Sendable, Hashable, BitwiseCopyable {
     /// Whether the bound is from above.
     var isUpper: Bool
     /// Whether equality is excluded.
     var isStrict: Bool
-    var slope: Double
-    var intercept: Double
+    /// The limit; its kv is 0.
+    var form: LinearForm
 
     /// The last (upper) or first (lower) position allowed.
     @inline(__always)
-    func limit(query: Int) -> Int {
-      let value = slope * Double(query) + intercept
+    func limit(query: Int, kvLength: Int, queryLength: Int) -> Int {
+      let value =
+        form.query * Double(query) + form.kvLength * Double(kvLength) + form.queryLength
+        * Double(queryLength) + form.constant
       if isUpper {
         let last = value.rounded(.down)
         return Self.clamped(isStrict && last == value ? last - 1 : last)
@@ -29,126 +33,129 @@ package struct MaskBounds: Sendable {
     private static func clamped(_ value: Double) -> Int {
       value < -0x1p52 ? -(1 << 52) : value > 0x1p52 ? 1 << 52 : Int(value)
     }
+
+    /// The keys that the bound leaves to some query of a range; the ends of the range say all, for
+    /// a bound is monotone in the query.
+    func keys(queries: ClosedRange<Int>, kvLength: Int, queryLength: Int) -> Range<Int> {
+      let a = limit(query: queries.lowerBound, kvLength: kvLength, queryLength: queryLength)
+      let b = limit(query: queries.upperBound, kvLength: kvLength, queryLength: queryLength)
+      if isUpper { return 0..<min(max(max(a, b) + 1, 0), kvLength) }
+      return min(max(min(a, b), 0), kvLength)..<kvLength
+    }
   }
 
   /// All bounds; a key counts only within every one.
   let bounds: [Bound]
   /// The part of the mask that is no bound; `nil` where the bounds say all.
   package let residual: Expression?
+  /// What the disjunctions in the residual leave.
+  private let regions: [MaskRegion]
 
   /// Takes apart a mask whose parameters have been replaced by their values.
   package init(_ mask: Expression) {
     var bounds: [Bound] = []
+    var regions: [MaskRegion] = []
     var residual = Expression.constant(1)
-    for condition in Self.conjuncts(of: mask) {
-      if let bound = Bound(condition) {
-        bounds.append(bound)
+    for condition in mask.conjuncts {
+      let region = MaskRegion(condition)
+      if let conjunction = region.conjunction {
+        bounds += conjunction
       } else {
         residual = .make(.and, residual, condition)
+        if region.isKnown { regions.append(region) }
       }
     }
     self.bounds = bounds
+    self.regions = regions
     self.residual = residual == .constant(1) ? nil : residual
-  }
-
-  private static func conjuncts(of mask: Expression) -> [Expression] {
-    if case .binary(.and, let a, let b) = mask { return conjuncts(of: a) + conjuncts(of: b) }
-    return mask == .constant(1) ? [] : [mask]
   }
 
   /// The keys that the bounds leave to one query, clipped to `0 ..< kvLength`.
   @inline(__always)
-  package func keys(query: Int, kvLength: Int) -> Range<Int> {
+  package func keys(query: Int, kvLength: Int, queryLength: Int = 0) -> Range<Int> {
     var (first, last) = (0, kvLength - 1)
     for bound in bounds {
-      let limit = bound.limit(query: query)
+      let limit = bound.limit(query: query, kvLength: kvLength, queryLength: queryLength)
       if bound.isUpper { last = min(last, limit) } else { first = max(first, limit) }
     }
     return first <= last ? first..<last + 1 : 0..<0
   }
 
   /// A range that holds the keys of every query in a range.
-  ///
-  /// Bounds are monotone in the query, so the ends of the range say all.
-  package func keys(queries: ClosedRange<Int>, kvLength: Int) -> Range<Int> {
-    var (first, last) = (0, kvLength - 1)
+  package func keys(queries: ClosedRange<Int>, kvLength: Int, queryLength: Int = 0) -> Range<Int> {
+    var keys = 0..<kvLength
     for bound in bounds {
-      let a = bound.limit(query: queries.lowerBound)
-      let b = bound.limit(query: queries.upperBound)
-      if bound.isUpper { last = min(last, max(a, b)) } else { first = max(first, min(a, b)) }
+      keys = keys.clamped(
+        to: bound.keys(queries: queries, kvLength: kvLength, queryLength: queryLength))
     }
-    return first <= last ? first..<last + 1 : 0..<0
+    return keys.isEmpty ? 0..<0 : keys
   }
+
+  /// The most ranges that `segments` gives.
+  package static let maximumSegments = 8
+
+  /// Ascending disjoint ranges that hold the keys of every query in a range, each beginning at a
+  /// multiple of `granule`; between two of them no query has a key.
+  ///
+  /// Ranges less than `gap` apart are one; there is at least one, empty where no query has keys.
+  package func segments(
+    queries: ClosedRange<Int>, kvLength: Int, queryLength: Int = 0, granule: Int, gap: Int
+  ) -> [Range<Int>] {
+    let whole = keys(queries: queries, kvLength: kvLength, queryLength: queryLength)
+    var ranges = [whole]
+    for region in regions {
+      let others = region.keys(queries: queries, kvLength: kvLength, queryLength: queryLength)
+      ranges = MaskRegion.intersection(ranges, others)
+    }
+    var joined: [Range<Int>] = []
+    for range in ranges {
+      let first = range.lowerBound / granule * granule
+      if let last = joined.last,
+        first < last.upperBound + gap || joined.count == Self.maximumSegments
+      {
+        joined[joined.count - 1] = last.lowerBound..<max(range.upperBound, last.upperBound)
+      } else {
+        joined.append(first..<range.upperBound)
+      }
+    }
+    return joined.isEmpty ? [0..<0] : joined
+  }
+
+  /// Whether `segments` can give more than one range.
+  package var hasGaps: Bool { !regions.isEmpty }
 }
 
 extension MaskBounds.Bound {
-  /// The bound that a comparison of linear forms of `kv` and `query` amounts to.
-  fileprivate init?(_ condition: Expression) {
-    guard case .binary(let f, let a, let b) = condition, f == .less || f == .lessOrEqual,
-      let left = LinearForm(a), let right = LinearForm(b)
-    else { return nil }
-    // kv·c + query·s + i ⋚ 0
-    let c = left.kv - right.kv
-    guard c != 0 else { return nil }
+  /// The bound that `form ≤ 0`, or `< 0`, amounts to.
+  init?(_ form: LinearForm, strict: Bool) {
+    let c = form.kv
+    guard c != 0, form.isFinite else { return nil }
     isUpper = c > 0
-    isStrict = f == .less
-    slope = -(left.query - right.query) / c
-    intercept = -(left.constant - right.constant) / c
-    guard slope.isFinite, intercept.isFinite else { return nil }
-  }
-}
-
-/// kv·a + query·b + c.
-private struct LinearForm {
-  var kv = 0.0
-  var query = 0.0
-  var constant = 0.0
-
-  init?(_ expression: Expression) {
-    switch expression {
-    case .constant(let x): constant = x
-    case .position(.kv): kv = 1
-    case .position(.query): query = 1
-    case .unary(.negate, let a):
-      guard let a = LinearForm(a) else { return nil }
-      self = a.times(-1)
-    case .binary(.add, let a, let b):
-      guard let a = LinearForm(a), let b = LinearForm(b) else { return nil }
-      self = a.plus(b)
-    case .binary(.subtract, let a, let b):
-      guard let a = LinearForm(a), let b = LinearForm(b) else { return nil }
-      self = a.plus(b.times(-1))
-    case .binary(.multiply, .constant(let factor), let a),
-      .binary(.multiply, let a, .constant(let factor)):
-      guard let a = LinearForm(a) else { return nil }
-      self = a.times(factor)
-    default: return nil
+    isStrict = strict
+    self.form = form.times(-1 / c)
+    self.form.kv = 0
+    // A factor of ±1 keeps its exactness; others divide.
+    if abs(c) != 1 {
+      self.form = LinearForm(
+        query: -form.query / c, kvLength: -form.kvLength / c, queryLength: -form.queryLength / c,
+        constant: -form.constant / c)
     }
-  }
-
-  private func times(_ factor: Double) -> LinearForm {
-    var result = self
-    result.kv *= factor
-    result.query *= factor
-    result.constant *= factor
-    return result
-  }
-
-  private func plus(_ other: LinearForm) -> LinearForm {
-    var result = self
-    result.kv += other.kv
-    result.query += other.query
-    result.constant += other.constant
-    return result
+    guard self.form.isFinite else { return nil }
   }
 }
 
 extension Expression {
-  /// The tree with scalar parameters replaced by their values.
-  package func resolving(_ parameters: VariantParameters) -> Expression {
+  /// The tree with scalar parameters replaced by their values, and presence decided.
+  ///
+  /// - Parameter bound: The nullable tensors and masks that have data.
+  package func resolving(_ parameters: VariantParameters, bound: Set<Nullable> = []) -> Expression {
     replacing { expression in
-      guard case .parameter(let i) = expression else { return nil }
-      return .constant(Double(parameters.scalars[i]))
+      switch expression {
+      case .parameter(let i): .constant(parameters.scalars[i].map(Double.init) ?? .nan)
+      case .isPresent(.parameter(let i)): .constant(parameters.scalars[i] == nil ? 0 : 1)
+      case .isPresent(let nullable): .constant(bound.contains(nullable) ? 1 : 0)
+      default: nil
+      }
     }
   }
 }

@@ -78,6 +78,14 @@ extension Condition {
 
 /// e to the power `x`.
 public func exp(_ x: Symbol) -> Symbol { Symbol(.make(.exp, x.expression)) }
+/// x to the power y; not a number where x is negative and y no whole number.
+public func pow(_ x: Symbol, _ y: Symbol) -> Symbol {
+  Symbol(.make(.power, x.expression, y.expression))
+}
+/// The sine of an angle in radians.
+public func sin(_ x: Symbol) -> Symbol { Symbol(.make(.sine, x.expression)) }
+/// The cosine of an angle in radians.
+public func cos(_ x: Symbol) -> Symbol { Symbol(.make(.cosine, x.expression)) }
 /// The natural logarithm.
 public func log(_ x: Symbol) -> Symbol { Symbol(.make(.log, x.expression)) }
 /// The hyperbolic tangent.
@@ -101,4 +109,64 @@ public func max(_ a: Symbol, _ b: Symbol) -> Symbol {
 /// `a` where the condition holds, else `b`.
 public func select(_ condition: Condition, _ a: Symbol, _ b: Symbol) -> Symbol {
   Symbol(.makeSelect(condition.expression, a.expression, b.expression))
+}
+
+/// A vector of a functor's argument, query, key, value or output, seen from one of its elements.
+///
+/// A functor says what becomes of element `at.dimension`; it may read that element and the one it
+/// forms a pair with.
+public struct VectorSymbol: Sendable, Hashable {
+  package init() {}
+
+  /// The element itself.
+  public var own: Symbol { Symbol(.element(.own)) }
+  /// The other element of the pair (0, 1), (2, 3) and so on.
+  public var neighbour: Symbol { Symbol(.element(.neighbour)) }
+  /// The other element of the pair (0, d/2), (1, d/2 + 1) and so on.
+  public var opposite: Symbol { Symbol(.element(.opposite(nil))) }
+  /// As `opposite`, within the first `count` elements; later elements are their own partners.
+  public func opposite(of count: Int) -> Symbol { Symbol(.element(.opposite(count))) }
+}
+
+/// A parameter that may have no value.
+///
+/// ```swift
+/// let bias = v.nullablePerRequest("bias")
+/// v.logits { s, at in bias.ifPresent({ s + $0 }, else: s) }
+/// ```
+public struct NullableSymbol: Sendable, Hashable {
+  /// Whether there is a value; decided before a run, not for every score.
+  public let isPresent: Condition
+  /// The value; not to be used where there is none.
+  public let value: Symbol
+
+  /// The value, or `other` where there is none.
+  public func or(_ other: Symbol) -> Symbol { select(isPresent, value, other) }
+
+  /// What `present` makes of the value, or `absent` where there is none.
+  public func ifPresent(_ present: (Symbol) -> Symbol, else absent: Symbol) -> Symbol {
+    select(isPresent, present(value), absent)
+  }
+}
+
+/// A tensor with an entry for every token of a request, read at the key's position or the query's.
+public struct TokenSymbol: Sendable, Hashable {
+  package let number: Int
+
+  /// The entry of the key's token.
+  public var ofKey: Symbol { Symbol(.tensor(number, .key)) }
+  /// The entry of the query's token.
+  public var ofQuery: Symbol { Symbol(.tensor(number, .query)) }
+  /// Whether data is bound; always true unless declared nullable.
+  public var isPresent: Condition { Condition(.isPresent(.tensor(number))) }
+}
+
+/// A custom mask: a bit for every query row and key of a request.
+public struct MaskSymbol: Sendable, Hashable {
+  package let number: Int
+
+  /// Whether the query may see the key.
+  public var allows: Condition { Condition(.bit(number)) }
+  /// Whether data is bound; always true unless declared nullable.
+  public var isPresent: Condition { Condition(.isPresent(.mask(number))) }
 }

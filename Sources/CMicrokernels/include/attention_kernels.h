@@ -48,14 +48,20 @@ typedef struct swa_kv_kernels {
   void (*load_key)(const void *panel, size_t token, size_t d, float *key);
   /// Reads a token-major row.
   void (*load_row)(const void *row, size_t d, float *out);
+  /// A panel's keys as floats, `[d][16]`.
+  void (*unpack_panel)(const void *panel, size_t d, float *out);
+  /// Token-major rows as floats, `pitch` apart, each written up to d rounded up to 16.
+  void (*unpack_rows)(const void *const *tokens, size_t count, size_t d, float *out, size_t pitch);
 } swa_kv_kernels;
 
 /// Operations of a tile program. Conditions are 1 or 0.
 typedef enum swa_tile_op {
+  // y = a ∘ b.
   SWA_TILE_ADD,
   SWA_TILE_SUBTRACT,
   SWA_TILE_MULTIPLY,
   SWA_TILE_DIVIDE,
+  SWA_TILE_POWER,
   SWA_TILE_MINIMUM,
   SWA_TILE_MAXIMUM,
   SWA_TILE_LESS,
@@ -63,6 +69,7 @@ typedef enum swa_tile_op {
   SWA_TILE_EQUAL,
   SWA_TILE_AND,
   SWA_TILE_OR,
+  // y = f(a).
   SWA_TILE_NEGATE,
   SWA_TILE_ABSOLUTE,
   SWA_TILE_EXP,
@@ -72,7 +79,80 @@ typedef enum swa_tile_op {
   SWA_TILE_SQUARE_ROOT,
   SWA_TILE_FLOOR,
   SWA_TILE_NOT,
+  SWA_TILE_SINE,
+  SWA_TILE_COSINE,
+  SWA_TILE_COPY,
+  // y = a·b + c, a·b − c, c − a·b, a != 0 ? b : c. Only b and c may be row values.
+  SWA_TILE_MULTIPLY_ADD,
+  SWA_TILE_MULTIPLY_SUBTRACT,
+  SWA_TILE_SUBTRACT_PRODUCT,
+  SWA_TILE_SELECT,
+  // y[i] = first + i; floats, or bits as 1 and 0, from row pointer `a.index` on.
+  SWA_TILE_IOTA,
+  SWA_TILE_LOAD,
+  SWA_TILE_BITS,
+  // The block becomes `masked` where a is 0, a < b fails, …, the bit is 0. The target is 0.
+  SWA_TILE_MASK,
+  SWA_TILE_MASK_LESS,
+  SWA_TILE_MASK_LESS_OR_EQUAL,
+  SWA_TILE_MASK_EQUAL,
+  SWA_TILE_MASK_BITS,
 } swa_tile_op;
+
+/// Where an operand of a tile program lies.
+typedef enum swa_tile_source {
+  /// A block of floats; register 0 is the block that the program changes.
+  SWA_TILE_REGISTER,
+  /// A vector that all rows share.
+  SWA_TILE_COLUMN,
+  /// One float for each row. Never both operands of a step, nor the first of a product.
+  SWA_TILE_ROW,
+  /// A block that lies elsewhere, read only.
+  SWA_TILE_EXTERNAL,
+} swa_tile_source;
+
+typedef struct swa_tile_operand {
+  uint16_t source, index;
+} swa_tile_operand;
+
+/// One operation over a whole block.
+typedef struct swa_tile_step {
+  uint16_t op;
+  /// The register written; it may be an operand.
+  uint16_t target;
+  swa_tile_operand a, b, c;
+} swa_tile_step;
+
+typedef struct swa_tile_external {
+  const float *base;
+  /// Floats from row to row, 0 where all rows are the same.
+  size_t pitch;
+} swa_tile_external;
+
+/// What a tile program works on: `rows × width` floats, width a multiple of 16.
+typedef struct swa_tile_memory {
+  /// Register 0.
+  float *block;
+  size_t block_pitch;
+  /// Registers from 1 on, `register_size` floats apart.
+  float *registers;
+  size_t register_pitch, register_size;
+  const float *columns;
+  size_t column_pitch;
+  /// Value j of row r at row_values[j·row_value_pitch + r].
+  const float *row_values;
+  size_t row_value_pitch;
+  const swa_tile_external *externals;
+  /// Pointer j of row r at row_pointers[j·row_pointer_pitch + r]; for bits, row_bits holds the
+  /// number of the row's first bit. Readable for 64 floats, or 64 bytes, past the last column.
+  const void *const *row_pointers;
+  const size_t *row_bits;
+  size_t row_pointer_pitch;
+  /// The number of the first column: where loads begin and what IOTA counts from.
+  size_t first;
+  /// What masked elements become.
+  float masked;
+} swa_tile_memory;
 
 /// The attention kernels of one instruction-set level.
 typedef struct swa_attention_kernels {
@@ -99,18 +179,11 @@ typedef struct swa_attention_kernels {
   float (*merge)(const float *o, const float *lse, const int32_t *states, size_t count, size_t d,
                  float *out);
 
-  // Tile programs: `count` is a multiple of 16, y may be an operand.
-  void (*unary)(swa_tile_op op, const float *x, float *y, size_t count);
-  void (*binary)(swa_tile_op op, const float *a, const float *b, float *y, size_t count);
-  void (*binary_right)(swa_tile_op op, const float *a, float b, float *y, size_t count);
-  void (*binary_left)(swa_tile_op op, float a, const float *b, float *y, size_t count);
-  /// y[i] = condition[i] != 0 ? a[i] : b[i].
-  void (*select)(const float *condition, const float *a, const float *b, float *y, size_t count);
-  /// y[i] = start + i, or value.
-  void (*iota)(float start, float *y, size_t count);
-  void (*fill)(float value, float *y, size_t count);
-  /// s[i] = −∞ where condition[i] is 0.
-  void (*mask)(const float *condition, float *s, size_t count);
+  /// Executes a tile program over `rows × width` floats.
+  void (*run_tile)(const swa_tile_step *steps, size_t count, const swa_tile_memory *memory,
+                   size_t rows, size_t width);
+  /// The 16 columns from `offset` (below 16) on of two adjacent `[d][16]` panels.
+  void (*shift_panel)(const float *panels, size_t d, size_t offset, float *out);
 
   /// y[i] = exp(x[i]); exp(−∞) = 0, NaN stays NaN. `y` may be `x`.
   void (*exp)(const float *x, float *y, size_t count);

@@ -30,6 +30,8 @@ typedef struct swa_gradient_kernels {
   /// Softmax: z becomes p = e^(z − lse), dp becomes dz = p·(dp − delta). Where p is 0 so is dz,
   /// whatever dp is. An empty row is told by lse = +∞.
   void (*softmax)(float *z, float *dp, size_t count, float lse, float delta);
+  /// Without softmax: p = z and dz = dp, both 0 where z is −∞.
+  void (*unnormalized)(float *z, float *dp, size_t count);
   /// dz[i] = dz[i]·factor[i]; a dz of 0 stays 0 whatever the factor.
   void (*chain)(const float *factor, float *dz, size_t count);
   /// Σ dz[i]·factor[i]; where dz is 0 the factor does not count.

@@ -7,9 +7,8 @@ struct BenchCommand: ParsableCommand {
     abstract: "Measure this machine and what the engine makes of it.",
     discussion: "Figures mean something on an idle machine only.",
     subcommands: [
-      BenchModelCommand.self, BenchKernelCommand.self, BenchGradientCommand.self,
-      BenchLinearCommand.self,
-      BenchPerplexityCommand.self,
+      BenchModelCommand.self, BenchKernelCommand.self, BenchVariantCommand.self,
+      BenchGradientCommand.self, BenchLinearCommand.self, BenchPerplexityCommand.self,
     ],
     defaultSubcommand: BenchModelCommand.self)
 }

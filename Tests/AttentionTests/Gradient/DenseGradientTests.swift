@@ -54,10 +54,23 @@ import Testing
       v.logits { s, at in select(at.kv > 1, a * s * b, exp(s * a)) - abs(s) }
       v.mask { at in !(at.kv .== 2) }
     },
+    AttentionVariant("sinks") { v in
+      let a = v.parameter("a", default: 0.5)
+      v.logits { s, _ in s * a }
+      v.sink { at in a * 2 }
+      v.sink { at in tanh(a) - at.queryHead }
+      v.mask { at in at.kv <= at.query }
+    },
+    AttentionVariant("sum") { v in
+      let bias = v.parameter("bias", default: -1)
+      v.usesSoftmax = false
+      v.logits { s, _ in sigmoid(s + bias) }
+      v.mask { at in at.kv <= at.query }
+    },
   ]
 
   @Test(arguments: variants, [(3, 4), (4, 2)])
-  func followsDifferences(variant: AttentionVariant, lengths: (queries: Int, keys: Int)) {
+  func followsDifferences(variant: AttentionVariant, lengths: (queries: Int, keys: Int)) throws {
     let shape = AttentionShape(queryHeads: 2, kvHeads: 1, headDimension: 3, valueDimension: 2)
     var random = Random(5)
     let numbers = Numbers(shape, queries: lengths.queries, keys: lengths.keys, &random)
@@ -88,12 +101,16 @@ import Testing
     compare(gradient.queries, \.queries)
     compare(gradient.keys, \.keys)
     compare(gradient.values, \.values)
-    for (i, name) in variant.parameterNames.enumerated() {
+    for (i, parameter) in variant.declarations.scalars.enumerated() {
+      let value = try #require(variant.parameters.scalars[i])
       let expected = difference { step in
-        let moved = variant.setting(name, to: variant.parameters.scalars[i] + step)
+        guard let moved = try? variant.setting(parameter.name, to: value + step) else {
+          return .nan
+        }
         return numbers.loss(DenseAttention(shape: shape, variant: moved))
       }
-      #expect(abs(gradient.scalars[i] - expected) <= 1e-8 * (1 + abs(expected)), "\(name)")
+      #expect(
+        abs(gradient.scalars[i] - expected) <= 1e-8 * (1 + abs(expected)), "\(parameter.name)")
     }
   }
 }

@@ -15,6 +15,8 @@ import Testing
     ("log", { v in v.logits { s, _ in log(s * s + 1) } }),
     ("tanh", { v in v.logits { s, _ in tanh(s) } }),
     ("sigmoid", { v in v.logits { s, _ in sigmoid(2 * s) } }),
+    ("sine", { v in v.logits { s, _ in sin(2 * s) * cos(s) } }),
+    ("power", { v in v.logits { s, _ in pow(s * s + 1, 1.5) + pow(2, s) } }),
     ("square root", { v in v.logits { s, _ in sqrt(exp(s) + 3) } }),
     ("floor", { v in v.logits { s, _ in s * floor(s) + floor(7.5) } }),
     ("quotient", { v in v.logits { s, at in (s + at.query) / (s * s + 2) } }),
@@ -90,7 +92,7 @@ import Testing
             .evaluate(score: x, at: place, variant.parameters)
           let expected = difference { step in
             var parameters = variant.parameters
-            parameters.scalars[i] += Float(step)
+            parameters.scalars[i] = (parameters.scalars[i] ?? .nan) + Float(step)
             return f.evaluate(score: x, at: place, parameters)
           }
           #expect(isClose(found, expected), "\(name), scalar \(i): \(found), \(expected)")

@@ -9,6 +9,8 @@ struct GradientScenario {
   var variant = AttentionVariant.causal
   /// Queries and keys of each request.
   var lengths: [(query: Int, kv: Int)] = [(7, 7)]
+  /// The data of the variant's tensors.
+  var tensors: VariantTensors?
   /// Whether the loss depends on the log-sum-exp too.
   var usesLSE = true
   var seed: UInt64 = 1
@@ -83,7 +85,8 @@ struct GradientScenario {
   func run(_ material: Material, _ device: CPUDevice, workers: Int = 2) throws -> Result {
     let attention = try DifferentiableAttention(
       device: device, shape: shape, variant: variant, workers: workers)
-    try attention.update(queries: material.queryRows, keys: material.keyRows)
+    try attention.update(
+      queries: material.queryRows, keys: material.keyRows, tensors: tensors)
     return try run(material, attention)
   }
 
@@ -99,12 +102,12 @@ struct GradientScenario {
       parameters: ParameterGradient(of: variant, queryHeads: shape.queryHeads))
     try attention.forward(
       queries: material.queries.view, keys: material.keys.view, values: material.values.view,
-      output: result.output.view, lse: result.lse.view)
+      output: result.output.view, lse: variant.usesSoftmax ? result.lse.view : nil)
     result.parameters = try attention.backward(
       queries: material.queries.view, keys: material.keys.view, values: material.values.view,
-      output: result.output.view, lse: result.lse.view,
+      output: result.output.view, lse: variant.usesSoftmax ? result.lse.view : nil,
       outputGradient: material.outputGradient.view,
-      lseGradient: usesLSE ? material.lseGradient.view : nil,
+      lseGradient: usesLSE && variant.usesSoftmax ? material.lseGradient.view : nil,
       queryGradient: result.queryGradient.view, keyGradient: result.keyGradient.view,
       valueGradient: result.valueGradient.view)
     for tensor in [result.queryGradient, result.keyGradient, result.valueGradient] {
@@ -125,7 +128,8 @@ struct GradientScenario {
 
   /// The oracle's gradient of every request.
   func exact(_ material: Material) -> [DenseAttention.Gradient] {
-    let oracle = DenseAttention(shape: shape, variant: variant)
+    let oracle = DenseAttention(
+      shape: shape, variant: variant, tensors: tensors ?? VariantTensors(), lengths: lengths)
     return lengths.indices.map { r in
       let first = material.queryRows[r].lowerBound
       return oracle.gradient(

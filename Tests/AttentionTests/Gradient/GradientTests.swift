@@ -23,6 +23,12 @@ import Testing
         }
         v.mask { at in at.kv <= at.query + 2 && (at.kv + at.query) / 2 > floor(at.kv / 3) }
       },
+      .causal.combined(with: .sink(logits: Array([1, -2, 0.5, 0, 3, -1, 2, 4].prefix(heads)))),
+      .causal.combined(with: .sigmoid(bias: -2)),
+      AttentionVariant("first keys and a window") { v in
+        v.logits { s, _ in exp(s / 4) }
+        v.mask { at in at.kv < 2 || at.query - at.kv < 6 && at.kv <= at.query }
+      },
     ]
   }
 
@@ -59,7 +65,7 @@ import Testing
     ])
   func longRequests(group: Int, kvHeads: Int, dimension: Int, query: Int, kv: Int) throws {
     let device = try CPUDevice(threads: 2)
-    for number in [0, 1, 3, 5] {
+    for number in [0, 1, 3, 5, 9] {
       var scenario = GradientScenario()
       scenario.shape = AttentionShape(
         queryHeads: group * kvHeads, kvHeads: kvHeads, headDimension: dimension)
@@ -72,13 +78,79 @@ import Testing
   @Test(arguments: InstructionSet.available)
   func everyLevel(level: InstructionSet) throws {
     let device = try CPUDevice(threads: 1, instructionSet: level)
-    for (number, dimension) in [(1, 40), (3, 64), (6, 80)] {
+    for (number, dimension) in [(1, 40), (3, 64), (6, 80), (7, 24), (8, 24)] {
       var scenario = GradientScenario()
       scenario.shape = AttentionShape(
         queryHeads: 3, kvHeads: 1, headDimension: dimension, valueDimension: 56)
       scenario.variant = Self.variants(heads: 3)[number]
       scenario.lengths = [(41, 101), (5, 5)]
       try check(scenario, device)
+    }
+  }
+
+  /// Tensor parameters and custom masks, which have no gradient of their own.
+  @Test func tensorsAndMasks() throws {
+    let device = try CPUDevice(threads: 2)
+    var random = Random(3)
+    var scenario = GradientScenario()
+    scenario.lengths = [(7, 7), (0, 4), (5, 230), (60, 61)]
+    let keys = scenario.lengths.map(\.kv).reduce(0, +)
+    let batch = try AttentionBatch(
+      queries: RaggedIndex(lengths: scenario.lengths.map(\.query)),
+      pages: PageTable(raggedLengths: scenario.lengths.map(\.kv), pageSize: 16))
+    var tensors = VariantTensors()
+    tensors["document"] = (0..<keys).map { Float($0 / 9) }
+    tensors["weight"] = (0..<keys * 2).map { _ in random.float() }
+    tensors[mask: "custom-mask"] = VariantTensors.packing(batch) { r, i, kv in
+      (r + i + kv) % 3 != 0
+    }
+    scenario.tensors = tensors
+    let weighted = AttentionVariant("weighted") { v in
+      let weight = v.perToken("weight", heads: .kv)
+      let slope = v.perHead("slope", [1, 0.5, 2, -1])
+      v.logits { s, _ in s * weight.ofKey + slope * tanh(s) }
+    }
+    for variant in [
+      AttentionVariant.causal.combined(with: .documentMask), .customMask,
+      weighted.combined(with: .customMask),
+    ] {
+      scenario.variant = variant
+      // Tensors are given by name: those that a variant does not have are refused.
+      let names = variant.declarations.tensors.map(\.name) + variant.declarations.masks.map(\.name)
+      var own = VariantTensors()
+      for name in names { own[name] = tensors[name] }
+      for name in names { own[mask: name] = tensors[mask: name] }
+      scenario.tensors = own
+      try check(scenario, device)
+    }
+  }
+
+  /// Functors on vectors are refused, and a log-sum-exp where there is none or none is given.
+  @Test func whatHasNoGradientIsRefused() throws {
+    typealias Failure = DifferentiableAttention.Failure
+    let device = try CPUDevice(threads: 1)
+    let shape = AttentionShape(queryHeads: 1, kvHeads: 1, headDimension: 8)
+    #expect(throws: Failure.functor("doubled", kind: "key")) {
+      try DifferentiableAttention(
+        device: device, shape: shape,
+        variant: AttentionVariant("doubled") { v in v.key { x, _ in x.own * 2 } })
+    }
+    let row = GradientScenario.Tensor(1, 8) { 0 }.view
+    let lse = GradientScenario.Tensor(1, 1) { 0 }.view
+    for variant in [AttentionVariant.causal, .sigmoid(bias: 0)] {
+      let attention = try DifferentiableAttention(device: device, shape: shape, variant: variant)
+      try attention.update(queries: RaggedIndex(lengths: [1]), keys: RaggedIndex(lengths: [1]))
+      #expect(throws: Failure.logSumExp(variant.name, isNeeded: variant.usesSoftmax)) {
+        try attention.forward(
+          queries: row, keys: row, values: row, output: row, lse: variant.usesSoftmax ? nil : lse)
+      }
+    }
+    let masked = try DifferentiableAttention(device: device, shape: shape, variant: .customMask)
+    try masked.update(queries: RaggedIndex(lengths: [1]), keys: RaggedIndex(lengths: [1]))
+    #expect(throws: Failure.plan(.variant(.unbound("custom-mask")))) {
+      try masked.backward(
+        queries: row, keys: row, values: row, output: row, lse: lse, outputGradient: row,
+        queryGradient: row, keyGradient: row, valueGradient: row)
     }
   }
 

@@ -75,6 +75,12 @@ import Testing
     kernels.softmax(&z, &dp, 16, 0, 0)
     #expect(z[0].isNaN && dp[0].isNaN && z[1].isFinite && z[1] > 1e38)
 
+    z = [-.infinity, 0.5, 0] + [Float](repeating: -.infinity, count: 13)
+    dp = [.nan, 2, 3] + [Float](repeating: .nan, count: 13)
+    kernels.unnormalized(&z, &dp, 16)
+    #expect(z == [0, 0.5, 0] + [Float](repeating: 0, count: 13))
+    #expect(dp == [0, 2, 3] + [Float](repeating: 0, count: 13))
+
     let factor: [Float] = [.nan, 2, .infinity, 3] + [Float](repeating: .nan, count: 12)
     var dz: [Float] = [0, 0.5, 0, -1] + [Float](repeating: 0, count: 12)
     #expect(kernels.weighted_sum(dz, factor, 16) == -2)

@@ -1,0 +1,127 @@
+internal import CMicrokernels
+internal import Devices
+internal import Tensors
+
+/// A variant lowered for the CPU: every functor as a program, with its tables.
+///
+/// Made again when the nullable tensors that are bound change.
+final class VariantCode {
+  /// The nullable parameters that had data.
+  let bound: Set<Expression.Nullable>
+  let bounds: MaskBounds
+  let boundList = Section<MaskBounds.Bound>()
+  /// The part of the mask that bounds do not cover.
+  let residual: Expression?
+  /// Logits and residual; logits alone, for tiles in which every score counts.
+  let program: BlockProgram.Executable
+  let unmasked: BlockProgram.Executable
+  let queries: VectorFunctor.Stages
+  let keys: VectorFunctor.Stages
+  let values: VectorFunctor.Stages
+  let outputs: VectorFunctor.Stages
+  /// The logits of attention sinks.
+  let sinks: ScalarProgram.Executable
+  let tables: PositionTables
+  let needs: Needs
+
+  /// How much memory a thread needs.
+  struct Needs {
+    var scalars = 0
+    var scoreRegisters = 0
+    var vectorRegisters = 0
+    var columns = 0
+    var rowValues = 0
+    var pointers = 0
+    var rowGroup = 0
+    var externals = 0
+    var tokenValues = 0
+    var hasVectors = false
+    var hasValues = false
+    var hasQueries = false
+  }
+
+  init(
+    _ variant: AttentionVariant, _ shape: AttentionShape, bound: Set<Expression.Nullable>,
+    _ data: ParameterData
+  ) {
+    self.bound = bound
+    func resolved(_ expression: Expression) -> Expression {
+      expression.resolving(variant.parameters, bound: bound)
+    }
+    bounds = MaskBounds(resolved(variant.maskExpression))
+    boundList.assign(bounds.bounds)
+    residual = bounds.residual
+    let logits = resolved(variant.logitsExpression)
+    let masked = BlockProgram(logits: logits, mask: residual)
+    let plain = BlockProgram(logits: logits, mask: nil)
+    program = BlockProgram.Executable(masked)
+    unmasked = BlockProgram.Executable(plain)
+
+    let tables = PositionTables(data)
+    self.tables = tables
+    func stages(_ kind: Functor.Kind, _ layout: BlockProgram.Layout, _ dimension: Int)
+      -> VectorFunctor.Stages
+    {
+      VectorFunctor.Stages(
+        variant.functors.filter { $0.kind == kind }.map { functor in
+          VectorFunctor(
+            BlockProgram(vector: resolved(functor.expression), layout: layout), layout: layout,
+            dimension: dimension, tables: tables, data)
+        })
+    }
+    queries = stages(.query, .rows, shape.headDimension)
+    keys = stages(.key, .panel, shape.headDimension)
+    values = stages(.value, .rows, shape.valueDimension)
+    outputs = stages(.output, .rows, shape.valueDimension)
+    var sinks = ScalarProgram()
+    for functor in variant.functors where functor.kind == .sink {
+      sinks.addOutput(resolved(functor.expression))
+    }
+    self.sinks = ScalarProgram.Executable(sinks)
+
+    var needs = Needs()
+    let all = [queries, keys, values, outputs].flatMap(\.functors)
+    needs.scalars =
+      (all.map(\.scalarCount) + [
+        masked.tokens.steps.count, plain.tokens.steps.count, sinks.steps.count,
+        tables.scalarCount,
+      ]).max() ?? 0
+    needs.scoreRegisters = max(masked.registerCount, plain.registerCount)
+    needs.vectorRegisters = all.map(\.registerCount).max() ?? 0
+    needs.columns = max(masked.columnCount, plain.columnCount)
+    needs.rowValues = masked.tokens.outputs.count + plain.tokens.outputs.count
+    needs.pointers = masked.pointers.count + plain.pointers.count
+    needs.rowGroup = max(program.view.rowGroup, unmasked.view.rowGroup)
+    needs.externals = all.map(\.externalCount).max() ?? 0
+    needs.tokenValues = all.map(\.tokenValueCount).max() ?? 0
+    needs.hasVectors = !all.isEmpty
+    needs.hasValues = !values.functors.isEmpty
+    needs.hasQueries = !queries.functors.isEmpty
+    self.needs = needs
+  }
+
+  /// Whether what becomes of keys and values depends on whose they are: requests that share pages
+  /// then cannot share a tile.
+  var keysDependOnRequest: Bool { keys.dependOnRequest || values.dependOnRequest }
+
+  /// Fills tables for every position that a batch can ask for.
+  func reserveTables(
+    kvLengths: UnsafeMutableBufferPointer<Int32>, queryLengths: UnsafeMutableBufferPointer<Int32>,
+    _ shape: AttentionShape, on device: CPUDevice
+  ) {
+    if tables.isEmpty { return }
+    for (request, (kv, query)) in zip(kvLengths, queryLengths).enumerated() {
+      let (kvLength, queryLength) = (Int(kv), Int(query))
+      if kvLength == 0 || queryLength == 0 { continue }
+      let places = PlaceRange(
+        query: kvLength - queryLength...kvLength - 1, kv: 0...kvLength - 1,
+        queryHead: 0...shape.queryHeads - 1, kvHead: 0...shape.kvHeads - 1,
+        request: request...request, queryLength: queryLength...queryLength,
+        kvLength: kvLength...kvLength)
+      for functors in [queries, keys, values, outputs] {
+        for functor in functors.functors { functor.note(places, in: tables) }
+      }
+    }
+    tables.fill(on: device)
+  }
+}
