@@ -5,15 +5,16 @@ extension BackwardPass {
   /// X = Q·(scale·K)ᵀ and dP = dO·Vᵀ.
   func recomputeScores(_ work: UnitWork, _ tile: GradientTile) {
     let (scratch, first) = (work.scratch, tile.columns.lowerBound)
-    let panel = Int(SWA_PANEL_TOKENS)
+    let (group, pitch) = (Int(SWA_PRODUCT_GROUP), GradientWorkspace.scorePitch)
+    let keyHeight = GradientWorkspace.panelHeight(headDimension)
     kernels.gradient.product_rows(
-      scratch.queries, headPitch, scratch.keyPanels + first * headDimension, panel,
-      panel * headDimension, tile.rows, tile.columns.count, headDimension,
-      scratch.scores + first, GradientWorkspace.scorePitch, false)
+      scratch.queries, headPitch, scratch.keyPanels + first * keyHeight, group, group * keyHeight,
+      tile.rows, tile.columns.count, headDimension, scratch.scores + first, pitch, false)
+    let valueHeight = GradientWorkspace.panelHeight(valueDimension)
     kernels.gradient.product_rows(
-      scratch.outputGradients, valuePitch, scratch.valuePanels + first * valueDimension, panel,
-      panel * valueDimension, tile.rows, tile.columns.count, valueDimension,
-      scratch.scoreGradients + first, GradientWorkspace.scorePitch, false)
+      scratch.outputGradients, valuePitch, scratch.valuePanels + first * valueHeight, group,
+      group * valueHeight, tile.rows, tile.columns.count, valueDimension,
+      scratch.scoreGradients + first, pitch, false)
   }
 
   /// dV += Pᵀ·dO, dK += dXᵀ·Q and dQ += dX·(scale·K).

@@ -50,23 +50,12 @@ extension BackwardPass {
       (scratch.values + i * valuePitch).update(
         from: values.row(token) + work.unit.head * valueDimension, count: valueDimension)
     }
-    pack(scratch.keys, headPitch, count, headDimension, scratch.keyPanels, scratch.tokens)
-    pack(scratch.values, valuePitch, count, valueDimension, scratch.valuePanels, scratch.tokens)
+    kernels.gradient.transpose(
+      scratch.keys, headPitch, count, headDimension, scratch.keyPanels)
+    kernels.gradient.transpose(
+      scratch.values, valuePitch, count, valueDimension, scratch.valuePanels)
     scratch.keyGradients.update(repeating: 0, count: count * headPitch)
     scratch.valueGradients.update(repeating: 0, count: count * valuePitch)
-  }
-
-  /// Transposes rows to panels of 16.
-  private func pack(
-    _ rows: UnsafePointer<Float>, _ pitch: Int, _ count: Int, _ dimension: Int,
-    _ panels: UnsafeMutablePointer<Float>, _ tokens: UnsafeMutablePointer<UnsafeRawPointer?>
-  ) {
-    let panel = Int(SWA_PANEL_TOKENS)
-    for first in stride(from: 0, to: count, by: panel) {
-      let present = min(panel, count - first)
-      for i in 0..<present { tokens[i] = UnsafeRawPointer(rows + (first + i) * pitch) }
-      kernels.f32.pack_keys(tokens, present, dimension, panels + first * dimension)
-    }
   }
 
   /// A tile's gradients of keys and values, which are its own.

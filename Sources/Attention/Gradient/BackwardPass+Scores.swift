@@ -14,7 +14,7 @@ extension BackwardPass {
       if bounds[i].isUpper { last = min(last, max(a, b)) } else { first = max(first, min(a, b)) }
     }
     guard first <= last else { return 0..<0 }
-    let panel = Int(SWA_PANEL_TOKENS)
+    let panel = Int(SWA_PRODUCT_GROUP)
     let lower = (first - tile.firstKey) / panel * panel
     return lower..<(last - tile.firstKey) / panel * panel + panel
   }

@@ -1,4 +1,3 @@
-internal import CMicrokernels
 internal import Tensors
 
 /// The memory that a backward pass works in.
@@ -13,6 +12,9 @@ final class GradientWorkspace {
 
   /// Floats from one row of `dimension` elements to the next: whole vectors, an odd number of lines.
   static func pitch(_ dimension: Int) -> Int { (dimension + 15) / 16 / 2 * 32 + 16 }
+
+  /// Rows of a panel of transposed vectors.
+  static func panelHeight(_ dimension: Int) -> Int { (dimension + 3) / 4 * 4 }
 
   private let shape: AttentionShape
   private let threads: Int
@@ -100,8 +102,6 @@ struct GradientScratch {
   /// Of each row: the log-sum-exp, +∞ for an empty row, and Σ dO·O less the log-sum-exp's gradient.
   let lse: UnsafeMutablePointer<Float>
   let delta: UnsafeMutablePointer<Float>
-  /// Addresses of the keys of a panel.
-  let tokens: UnsafeMutablePointer<UnsafeRawPointer?>
   /// Registers of scalar programs, and of block programs with the vectors of their columns.
   let scalars: UnsafeMutablePointer<Double>
   let registers: UnsafeMutablePointer<Float>
@@ -123,14 +123,15 @@ struct GradientScratch {
     scoreGradients = layout.take(Float.self, Size.tileRows * Size.scorePitch, of: base)
     keys = layout.take(Float.self, Size.tileKeys * head, of: base)
     values = layout.take(Float.self, Size.tileKeys * value, of: base)
-    keyPanels = layout.take(Float.self, Size.tileKeys * shape.headDimension, of: base)
-    valuePanels = layout.take(Float.self, Size.tileKeys * shape.valueDimension, of: base)
+    keyPanels = layout.take(
+      Float.self, Size.tileKeys * Size.panelHeight(shape.headDimension), of: base)
+    valuePanels = layout.take(
+      Float.self, Size.tileKeys * Size.panelHeight(shape.valueDimension), of: base)
     keyGradients = layout.take(Float.self, Size.tileKeys * head, of: base)
     valueGradients = layout.take(Float.self, Size.tileKeys * value, of: base)
     queryGradients = layout.take(Float.self, rows * head, of: base)
     lse = layout.take(Float.self, rows, of: base)
     delta = layout.take(Float.self, rows, of: base)
-    tokens = layout.take(UnsafeRawPointer?.self, Int(SWA_PANEL_TOKENS), of: base)
     let views = [programs.masked.view, programs.unmasked.view]
     func most(_ count: (ScoreProgram.View) -> Int) -> Int { views.map(count).max() ?? 0 }
     scalars = layout.take(Double.self, programs.scalarCount, of: base)

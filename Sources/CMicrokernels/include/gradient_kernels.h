@@ -25,6 +25,11 @@ typedef struct swa_gradient_kernels {
                           size_t rows, size_t columns, size_t depth, float *c, size_t ldc,
                           bool accumulate);
 
+  /// `count` rows, `pitch` floats apart, to panels of 16 that are the right factor of a product by
+  /// the transpose: element (k, n) of panel p is row 16·p + n's element k. Panels follow one another,
+  /// 16 times d rounded up to 4 floats each; rows are read so far. Missing rows are zero.
+  void (*transpose)(const float *rows, size_t pitch, size_t count, size_t d, float *panels);
+
   // The gradient through a row of weights; `count` is a multiple of 16.
 
   /// Softmax: z becomes p = e^(z − lse), dp becomes dz = p·(dp − delta). Where p is 0 so is dz,

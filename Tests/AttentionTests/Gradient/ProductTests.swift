@@ -56,6 +56,24 @@ import Testing
   }
 
   @Test(arguments: InstructionSet.available)
+  func transposes(level: InstructionSet) throws {
+    let kernels = try CPUDevice(threads: 1, instructionSet: level).attentionKernels.gradient
+    for (count, d) in [(1, 1), (16, 4), (17, 7), (37, 40), (5, 6)] {
+      let (pitch, height) = ((d + 15) / 16 * 16, (d + 3) / 4 * 4)
+      let rows = (0..<count * pitch).map { Float($0) }
+      var panels = [Float](repeating: .nan, count: (count + 15) / 16 * 16 * height + 1)
+      kernels.transpose(rows, pitch, count, d, &panels)
+      #expect(panels.last?.isNaN == true)
+      for n in 0..<(count + 15) / 16 * 16 {
+        for k in 0..<d {
+          let found = panels[n / 16 * 16 * height + k * 16 + n % 16]
+          #expect(found == (n < count ? rows[n * pitch + k] : 0))
+        }
+      }
+    }
+  }
+
+  @Test(arguments: InstructionSet.available)
   func softmax(level: InstructionSet) throws {
     let kernels = try CPUDevice(threads: 1, instructionSet: level).attentionKernels.gradient
     var z: [Float] = [0, -1, -.infinity, 2, -200] + [Float](repeating: -.infinity, count: 11)
