@@ -53,13 +53,9 @@ struct AttentionScenario: CustomStringConvertible {
       for length in lengths {
         let (keyColumns, valueColumns) = scenario.columns
         keys.append(
-          Matrix(length.kv, keyColumns) { _, _ in
-            scenario.elementType.rounding(random.float(in: -1...1))
-          })
+          Matrix(length.kv, keyColumns) { _, _ in scenario.storable(&random) })
         values.append(
-          Matrix(length.kv, valueColumns) { _, _ in
-            scenario.elementType.rounding(random.float(in: -1...1))
-          })
+          Matrix(length.kv, valueColumns) { _, _ in scenario.storable(&random) })
       }
     }
   }
@@ -67,6 +63,21 @@ struct AttentionScenario: CustomStringConvertible {
   /// The elements of all heads of a key and of a value.
   private var columns: (key: Int, value: Int) {
     (shape.kvHeads * shape.headDimension, shape.kvHeads * shape.valueDimension)
+  }
+
+  /// A number that storing leaves as it is; the tests see to rounding.
+  private func storable(_ random: inout Random) -> Float {
+    let x = random.float(in: -1...1)
+    return switch elementType {
+    case .float16: Float(Float16(x))
+    case .bfloat16: Float(BFloat16(x))
+    // Two fraction bits, exponents from −3 on; whole numbers.
+    case .float8E4M3, .float8E5M2:
+      (x.significand * 4).rounded() / 4 * (x < 0 ? -1 : 1)
+        * [0.125, 0.25, 0.5, 1][Int(abs(x) * 3.99)]
+    case .int8: (x * 3).rounded()
+    default: x
+    }
   }
 
   /// Stores keys and values on a device, plans and runs.
@@ -158,17 +169,6 @@ struct AttentionScenario: CustomStringConvertible {
       let (position, head) = i.quotientAndRemainder(dividingBy: shape.kvHeads)
       return Array(
         UnsafeBufferPointer(start: matrix.view.row(position) + head * size, count: size))
-    }
-  }
-}
-
-extension ElementType {
-  /// What storing makes of a float, by means independent of the kernels.
-  fileprivate func rounding(_ x: Float) -> Float {
-    switch self {
-    case .float16: Float(Float16(x))
-    case .bfloat16: Float(BFloat16(x))
-    default: x
     }
   }
 }

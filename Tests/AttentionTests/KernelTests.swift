@@ -106,22 +106,26 @@ import Testing
 
   @Test(arguments: levels)
   func softmaxIsExactAboutEmptyRows(level: InstructionSet) throws {
-    let kernels = try kernels(level)
+    let softmax = try kernels(level).f32.packed.softmax
+    let span = [swa_span(first: 0, end: 2)]
     var scores = [Float](repeating: -.infinity, count: 32)
     var m: [Float] = [-.infinity]
     var l: [Float] = [0]
     var alpha: [Float] = [.nan]
-    kernels.softmax(&scores, 32, 1, 32, &m, &l, &alpha)
+    softmax?(&scores, 32, 1, span, &m, &l, &alpha)
     #expect(scores.allSatisfy { $0 == 0 } && m == [-.infinity] && l == [0] && alpha == [0])
     // A score then arrives; the empty past counts for nothing.
     scores = [Float](repeating: -.infinity, count: 32)
     scores[5] = -1e30
-    kernels.softmax(&scores, 32, 1, 32, &m, &l, &alpha)
+    softmax?(&scores, 32, 1, span, &m, &l, &alpha)
     #expect(scores[5] == 1 && m == [-1e30] && l == [1] && alpha == [0])
-    // And empty scores change nothing.
+    // And empty scores change nothing, nor does an empty span.
     scores = [Float](repeating: -.infinity, count: 32)
-    kernels.softmax(&scores, 32, 1, 32, &m, &l, &alpha)
+    softmax?(&scores, 32, 1, span, &m, &l, &alpha)
     #expect(scores.allSatisfy { $0 == 0 } && m == [-1e30] && l == [1] && alpha == [1])
+    scores = [Float](repeating: 7, count: 32)
+    softmax?(&scores, 32, 1, [swa_span(first: 1, end: 1)], &m, &l, &alpha)
+    #expect(scores.allSatisfy { $0 == 7 } && m == [-1e30] && l == [1] && alpha == [1])
   }
 
   /// Every half and every bfloat16 survives a round trip; floats round as the language rounds.
@@ -132,7 +136,10 @@ import Testing
       let values = (0..<64).map { low -> Float in
         Float(bitPattern: UInt32(truncatingIfNeeded: high * 65_536 + low * 1_021 + high * 7))
       }
-      for (set, type) in [(kernels.f16, ElementType.float16), (kernels.bf16, .bfloat16)] {
+      for (set, type) in [
+        (kernels.f16, ElementType.float16), (kernels.bf16, .bfloat16),
+        (kernels.e4m3, .float8E4M3), (kernels.e5m2, .float8E5M2), (kernels.i8, .int8),
+      ] {
         var stored = [UInt16](repeating: 0, count: 64)
         var back = [Float](repeating: 0, count: 64)
         set.store_row(values, 64, &stored)
@@ -140,8 +147,63 @@ import Testing
         for (x, y) in zip(values, back) {
           let expected = type.rounding(x)
           #expect(
-            expected.isNaN ? y.isNaN : y.bitPattern == expected.bitPattern, "\(x) as \(type)")
+            expected.isNaN ? y.isNaN : y == expected && (y.sign == expected.sign || type == .int8),
+            "\(x) as \(type)")
         }
+      }
+    }
+  }
+
+  /// What is packed from rows multiplies as what is stored in panels does, in every element type.
+  @Test(
+    arguments: levels,
+    [ElementType.float32, .float16, .bfloat16, .float8E4M3, .float8E5M2, .int8])
+  func packedPanelsHoldTheRows(level: InstructionSet, type: ElementType) throws {
+    let stored = try kernels(level)[type]
+    var random = Random(7)
+    for (d, count) in [(1, 1), (7, 16), (40, 5), (64, 16), (80, 15), (128, 16), (129, 3)] {
+      let rows = (0..<count).map { _ in (0..<d).map { _ in random.float() * 3 } }
+      var bytes = [[UInt8]](repeating: [UInt8](repeating: 0, count: d * 4), count: count)
+      for t in 0..<count { stored.store_row(rows[t], d, &bytes[t]) }
+      let memory = bytes.map { row -> UnsafeMutableRawPointer in
+        let copy = UnsafeMutableRawPointer.allocate(byteCount: d * 4, alignment: 64)
+        copy.copyMemory(from: row, byteCount: d * 4)
+        return copy
+      }
+      defer { for pointer in memory { pointer.deallocate() } }
+      let tokens = memory.map { UnsafeRawPointer($0) as UnsafeRawPointer? }
+      let padded = (d + 15) / 16 * 16
+      var keys = [Float](repeating: .nan, count: (padded + 32) * 16)
+      var values = keys
+      stored.pack_keys(tokens, count, d, &keys, nil)
+      stored.pack_values(tokens, count, d, &values, nil)
+      // A unit query picks an element out; unit weights pick a token out.
+      for i in Set([0, d / 2, d - 1]) {
+        let unit = (0..<d).map { $0 == i ? Float(1) : 0 }
+        var packed = [Float](repeating: 0, count: d + 1)
+        var scores = [Float](repeating: .nan, count: 16)
+        unit.withUnsafeBufferPointer { unit in
+          stored.packed.pack_queries([unit.baseAddress], 1, d, 1, &packed)
+        }
+        keys.withUnsafeBytes { keys in
+          stored.packed.scores(
+            packed, 1, d, [keys.baseAddress], [swa_span(first: 0, end: 1)], &scores,
+            16, nil)
+        }
+        for t in 0..<count { #expect(scores[t] == type.rounding(rows[t][i]), "key \(t) \(i)") }
+        #expect(scores[count...].allSatisfy { $0 == 0 })
+      }
+      for t in Set([0, count - 1]) {
+        var weights = (0..<16).map { $0 == t ? Float(1) : 0 }
+        var output = [Float](repeating: 0, count: padded)
+        var alpha: [Float] = [1]
+        stored.packed.weights(&weights, 16, 1, [swa_span(first: 0, end: 1)], &alpha)
+        values.withUnsafeBytes { values in
+          stored.packed.values(
+            weights, 16, 1, [values.baseAddress], [swa_span(first: 0, end: 1)], d,
+            alpha, &output, padded, nil)
+        }
+        for i in 0..<d { #expect(output[i] == type.rounding(rows[t][i]), "value \(t) \(i)") }
       }
     }
   }

@@ -55,7 +55,7 @@ import Testing
     }
   }
 
-  @Test(arguments: [ElementType.float32, .float16, .bfloat16])
+  @Test(arguments: [ElementType.float32, .float16, .bfloat16, .float8E4M3])
   func manyWorkersMergePartialStates(type: ElementType) throws {
     let device = try CPUDevice(threads: 2)
     for workers in [1, 2, 5, 16] {
@@ -65,7 +65,7 @@ import Testing
       let material = try Scenario.Material(scenario, device)
       let result = try scenario.run(material, workers: workers)
       let error = try scenario.error(result, material, stored: true)
-      #expect(error.output <= 1e-5 && error.lse <= 1e-5, "\(workers) workers: \(error)")
+      #expect(error.output <= material.limit && error.lse <= 1e-5, "\(workers) workers: \(error)")
     }
   }
 
@@ -80,7 +80,7 @@ import Testing
       let material = try Scenario.Material(scenario, device)
       let result = try scenario.run(material, workers: workers)
       let error = try scenario.error(result, material, stored: true, sample: 7)
-      #expect(error.output <= 1e-5 && error.lse <= 1e-5, "\(workers) workers: \(error)")
+      #expect(error.output <= material.limit && error.lse <= 1e-5, "\(workers) workers: \(error)")
     }
   }
 
@@ -90,10 +90,12 @@ import Testing
     let material = try Scenario.Material(scenario, device)
     let result = try scenario.run(material)
     let tight = try scenario.error(result, material, stored: true, sample: sample)
-    #expect(tight.output <= 1e-5 && tight.lse <= 1e-5, "\(scenario): \(tight)")
+    #expect(tight.output <= material.limit && tight.lse <= 1e-5, "\(scenario): \(tight)")
     if scenario.elementType != .float32 {
       let loose = try scenario.error(result, material, stored: false, sample: sample * 5)
-      #expect(loose.output <= 1e-2, "\(scenario): \(loose)")
+      #expect(
+        loose.output <= 2 * material.limit || !material.rounds && loose.output <= 1e-2,
+        "\(scenario): \(loose)")
     }
   }
 }

@@ -42,9 +42,17 @@ struct Scenario {
     let queries: AlignedBuffer
     let keys: [[Float]]
     let values: [[Float]]
+    /// Whether products round queries and weights to bf16.
+    let rounds: Bool
+    /// What that leaves of the output's precision; log-sum-exps keep theirs.
+    var limit: Double { rounds ? 1e-2 : 1e-5 }
 
     init(_ scenario: Scenario, _ device: CPUDevice) throws {
       self.device = device
+      // Functors of keys and values leave floats.
+      rounds =
+        device.roundsProducts(of: scenario.elementType)
+        && !scenario.variant.functors.contains { $0.kind == .key || $0.kind == .value }
       let shape = scenario.shape
       var random = Random(scenario.seed)
       let pageSize = scenario.pageSize
@@ -196,6 +204,7 @@ struct Scenario {
     let first = material.batch.queries[r].lowerBound
     let queries = material.queries.elements(Float.self)
     let (keys, values) = (material.keys[r], material.values[r])
+    let scale = variant.scale ?? 1 / Float(shape.headDimension).squareRoot()
     func slice(_ all: [Float], _ position: Int, _ head: Int, _ size: Int) -> [Float] {
       let start = (position * shape.kvHeads + head) * size
       let row = Array(all[start..<start + size])
@@ -205,7 +214,10 @@ struct Scenario {
       number: r, queryLength: length.query, kvLength: length.kv,
       query: { i, head in
         let start = ((first + i) * shape.queryHeads + head) * shape.headDimension
-        return Array(queries[start..<start + shape.headDimension])
+        let row = Array(queries[start..<start + shape.headDimension])
+        // Products in pairs see the scaled query rounded to bf16.
+        return stored && material.rounds
+          ? row.map { ElementType.bfloat16.rounding($0 * scale) / scale } : row
       },
       key: { slice(keys, $0, $1, shape.headDimension) },
       value: { slice(values, $0, $1, shape.valueDimension) })
@@ -218,7 +230,36 @@ extension ElementType {
     switch self {
     case .float16: Float(Float16(x))
     case .bfloat16: Float(BFloat16(x))
+    case .float8E4M3: Self.nearest(x, among: Self.e4m3)
+    case .float8E5M2: Self.nearest(x, among: Self.e5m2)
+    case .int8: x.isNaN ? 0 : min(max(x, -127), 127).rounded(.toNearestOrEven)
     default: x
     }
+  }
+
+  /// All magnitudes of an 8-bit float, ascending: fraction bits and bias say it all.
+  private static func magnitudes(fraction: Int, bias: Int, count: Int) -> [Float] {
+    (0..<count).map { code in
+      let (e, m) = (code >> fraction, Double(code % (1 << fraction)) / Double(1 << fraction))
+      return Float(
+        e == 0
+          ? m * Double(sign: .plus, exponent: 1 - bias, significand: 1)
+          : (1 + m) * Double(sign: .plus, exponent: e - bias, significand: 1))
+    }
+  }
+  private static let e4m3 = magnitudes(fraction: 3, bias: 7, count: 0x7F)
+  private static let e5m2 = magnitudes(fraction: 2, bias: 15, count: 0x7C)
+
+  /// The nearest magnitude, the even code of two equally near ones, the largest beyond it.
+  private static func nearest(_ x: Float, among magnitudes: [Float]) -> Float {
+    if x.isNaN { return x }
+    let size = Double(abs(x))
+    let above = magnitudes.firstIndex { Double($0) >= size } ?? magnitudes.count - 1
+    let below = max(above - 1, 0)
+    let (up, down) = (abs(Double(magnitudes[above]) - size), size - Double(magnitudes[below]))
+    let chosen =
+      Double(magnitudes[above]) <= size || up < down || (up == down && above % 2 == 0)
+      ? above : below
+    return Float(sign: x.sign, exponent: 0, significand: 1) * magnitudes[chosen]
   }
 }

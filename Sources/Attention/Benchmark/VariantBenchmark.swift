@@ -78,12 +78,17 @@ public struct VariantBenchmark: Sendable {
   }
 
   /// Measures every row on a device.
-  public func run(on device: CPUDevice) throws(KernelBenchmark.Failure) -> [Result] {
+  ///
+  /// - Parameter filter: Only rows whose name contains this.
+  public func run(on device: CPUDevice, filter: String = "") throws(KernelBenchmark.Failure)
+    -> [Result]
+  {
     var results: [Result] = []
     do {
       let base = try BenchmarkSetup(kernel, device)
       try base.run()
-      for (variant, operations) in variants(heads: kernel.kvHeads * kernel.groupSize) {
+      for (variant, operations) in variants(heads: kernel.kvHeads * kernel.groupSize)
+      where filter.isEmpty || variant.name.contains(filter) {
         let plan = try AttentionPlan(
           device: device, shape: base.plan.shape, variant: variant, batch: base.batch)
         try base.run(plan)

@@ -1,4 +1,5 @@
 internal import CMicrokernels
+internal import Devices
 internal import Tensors
 
 extension BlockProgram {
@@ -44,12 +45,6 @@ extension BlockProgram {
 
     @inline(__always)
     var isEmpty: Bool { count == 0 }
-
-    /// The rows that go through a program together, so that their registers stay in the first
-    /// cache.
-    var rowGroup: Int {
-      max(4, 5_120 / (AttentionWorkspace.scorePitch * (registerCount + 1)))
-    }
   }
 }
 
@@ -66,9 +61,6 @@ struct VariantScratch {
   var rowValues: UnsafeMutablePointer<Float>
   var pointers: UnsafeMutablePointer<UnsafeRawPointer?>
   var bits: UnsafeMutablePointer<Int>
-  /// The first and the last key that the bounds leave to each row.
-  var firstKeys: UnsafeMutablePointer<Int>
-  var lastKeys: UnsafeMutablePointer<Int>
 
   /// A block of vectors in float, its external blocks and the values of its tokens.
   var block: UnsafeMutablePointer<Float>
@@ -76,7 +68,8 @@ struct VariantScratch {
   var externals: UnsafeMutablePointer<swa_tile_external>
   var tokenValues: UnsafeMutablePointer<Float>
   var tokenNumbers: UnsafeMutablePointer<Double>
-  /// All values of a tile after their functor.
+  /// All keys and values of a tile as panels of floats.
+  var keys: UnsafeMutablePointer<Float>
   var values: UnsafeMutablePointer<Float>
   /// All queries of a tile after their functor.
   var queries: UnsafeMutablePointer<Float>
@@ -90,15 +83,17 @@ final class VariantMemory {
   private let buffers: [AlignedBuffer]
   let scratches: [VariantScratch]
 
-  init(_ code: VariantCode, shape: AttentionShape, threads: Int) {
+  init(_ code: VariantCode, shape: AttentionShape, on device: CPUDevice) {
+    let strip = device.attentionKernels.strip
     var buffers: [AlignedBuffer] = []
     var scratches: [VariantScratch] = []
-    for _ in 0..<max(threads, 1) {
+    for _ in 0..<device.pool.count {
       var layout = Scratch.Layout()
-      _ = VariantScratch(&layout, base: nil, code, shape)
+      _ = VariantScratch(&layout, base: nil, code, shape, strip: strip)
       let memory = AlignedBuffer(byteCount: layout.bytes)
       layout = Scratch.Layout()
-      scratches.append(VariantScratch(&layout, base: memory.bytes.baseAddress, code, shape))
+      scratches.append(
+        VariantScratch(&layout, base: memory.bytes.baseAddress, code, shape, strip: strip))
       buffers.append(memory)
     }
     self.buffers = buffers
@@ -109,13 +104,13 @@ final class VariantMemory {
 extension VariantScratch {
   fileprivate init(
     _ layout: inout Scratch.Layout, base: UnsafeMutableRawPointer?, _ code: VariantCode,
-    _ shape: AttentionShape
+    _ shape: AttentionShape, strip: Int
   ) {
     let needs = code.needs
     let dimension = max(shape.headDimension, shape.valueDimension)
     let row = VectorFunctor.pitch(dimension)
     let block = VectorFunctor.tokens * row
-    let tile = AttentionWorkspace.scorePitch * needs.rowGroup
+    let tile = AttentionWorkspace.scorePitch * strip
     scalars = layout.take(Double.self, needs.scalars, of: base)
     registers = layout.take(
       Float.self, max(needs.scoreRegisters * tile, needs.vectorRegisters * block), of: base)
@@ -124,15 +119,14 @@ extension VariantScratch {
     rowValues = layout.take(Float.self, needs.rowValues * Self.rowPitch, of: base)
     pointers = layout.take(UnsafeRawPointer?.self, needs.pointers * Self.rowPitch, of: base)
     bits = layout.take(Int.self, needs.pointers * Self.rowPitch, of: base)
-    firstKeys = layout.take(Int.self, Self.rowPitch, of: base)
-    lastKeys = layout.take(Int.self, Self.rowPitch, of: base)
     self.block = layout.take(Float.self, needs.hasVectors ? block : 0, of: base)
     externalBlocks = layout.take(Float.self, needs.externals * block, of: base)
     externals = layout.take(swa_tile_external.self, needs.externals, of: base)
     tokenValues = layout.take(Float.self, needs.tokenValues * VectorFunctor.tokens, of: base)
     tokenNumbers = layout.take(Double.self, needs.tokenValues * VectorFunctor.tokens, of: base)
-    values = layout.take(
-      Float.self, needs.hasValues ? AttentionWorkspace.tileKeys * row : 0, of: base)
+    let panels = needs.hasPanels ? AttentionWorkspace.tileKeys * row : 0
+    keys = layout.take(Float.self, panels, of: base)
+    values = layout.take(Float.self, panels, of: base)
     queries = layout.take(
       Float.self, needs.hasQueries ? AttentionPlan.largestTile * row : 0, of: base)
   }

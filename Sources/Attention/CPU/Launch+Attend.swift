@@ -79,36 +79,72 @@ extension Launch {
     }
   }
 
+  /// A work item's heads, several at a time where tiles are low: pages then are read from end to
+  /// end, head after head, which memory likes best.
   private func attend(_ item: WorkItem, _ scratch: Scratch) {
     let tile = tiles[Int(item.tile)]
     let span = placeRows(of: tile, scratch)
-    for head in Int(item.firstHead)..<Int(item.headEnd) {
-      attend(HeadItem(item: item, tile: tile, span: span, head: head), scratch)
+    let together = max(AttentionPlan.largestTile / max(Int(tile.rowCount), 1), 1)
+    for first in stride(from: Int(item.firstHead), to: Int(item.headEnd), by: together) {
+      let heads = first..<min(first + together, Int(item.headEnd))
+      attend(HeadItem(item: item, tile: tile, span: span, head: first), heads, scratch)
     }
   }
 
-  /// The paper's loop: one query tile against one chunk of keys.
-  private func attend(_ work: HeadItem, _ scratch: Scratch) {
-    gatherQueries(work, scratch)
-    prepareRows(work, scratch)
-    resetState(work, scratch)
-    var next = Int(work.item.kvFirst)
-    while next < Int(work.item.kvEnd) {
-      let keys = KeyTile(
-        first: next, count: min(AttentionWorkspace.tileKeys, Int(work.item.kvEnd) - next))
-      next += keys.count
-      let coverage = coverage(work, keys)
-      if coverage == .empty { continue }
-      gatherPages(work, keys, scratch)
-      lookAhead(work, keys, scratch)
-      score(work, keys, scratch)
-      weigh(coverage, work, keys, scratch)
-      weighValues(work, keys, scratch)
+  /// The paper's loop: one query tile of some heads against one chunk of keys.
+  private func attend(_ first: HeadItem, _ heads: Range<Int>, _ scratch: Scratch) {
+    var work = first
+    for head in heads {
+      work.head = head
+      let scratch = scratch.part(head - heads.lowerBound, rows: work.rows)
+      gatherQueries(work, scratch)
+      prepareRows(work, scratch)
+      resetState(work, scratch)
     }
-    if work.item.state < 0 {
-      writeOutput(work, scratch)
-    } else {
-      leavePartialState(work, scratch)
+    var tile = keyTile(work, from: Int(work.item.kvFirst))
+    while let keys = tile {
+      let following = keyTile(work, from: keys.first + keys.count)
+      if findVisible(work, keys, scratch) {
+        for head in heads {
+          work.head = head
+          let next =
+            head + 1 < heads.upperBound
+            ? (head: head + 1, keys: keys) : following.map { (head: heads.lowerBound, keys: $0) }
+          attend(work, keys, next: next, scratch.part(head - heads.lowerBound, rows: work.rows))
+        }
+      }
+      tile = following
     }
+    for head in heads {
+      work.head = head
+      let scratch = scratch.part(head - heads.lowerBound, rows: work.rows)
+      if work.item.state < 0 {
+        writeOutput(work, scratch)
+      } else {
+        leavePartialState(work, scratch)
+      }
+    }
+  }
+
+  /// One head's rows against one tile of keys.
+  private func attend(
+    _ work: HeadItem, _ keys: KeyTile, next: (head: Int, keys: KeyTile)?, _ scratch: Scratch
+  ) {
+    let coverage = coverage(work, keys)
+    if coverage == .empty { return }
+    gatherPanels(work, keys, next: next, scratch)
+    score(work, keys, scratch)
+    applyVariant(coverage, work, keys, scratch)
+    weigh(work, scratch)
+    weighValues(work, keys, scratch)
+  }
+
+  /// The tile of keys that begins at `first`; nil at the end of the chunk.
+  @inline(__always)
+  private func keyTile(_ work: HeadItem, from first: Int) -> KeyTile? {
+    first < Int(work.item.kvEnd)
+      ? KeyTile(
+        first: first, count: min(AttentionWorkspace.tileKeys, Int(work.item.kvEnd) - first))
+      : nil
   }
 }

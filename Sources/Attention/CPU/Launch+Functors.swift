@@ -30,12 +30,23 @@ extension Launch {
     return here
   }
 
+  /// Whether keys or values are made into panels of floats, for a functor.
+  var transformsPanels: Bool { functors.keys.count > 0 || functors.values.count > 0 }
+
+  /// The kernels for panels as they have been gathered: as stored, or packed from rows.
+  private var gathered: swa_kv_kernels {
+    geometry.hasPanels ? stored : stored.packed.pairs ? kernels.bf16 : kernels.f32
+  }
+
   /// The key functor: panels of floats take the place of the stored ones.
   func transformKeys(_ work: HeadItem, _ keyTile: KeyTile, _ scratch: Scratch) {
     let tokens = VectorFunctor.tokens
     for panel in 0..<keyTile.panels {
-      let block = scratch.packedKeys + panel * tokens * (headDimension + headDimension % 2)
-      if geometry.hasPanels { stored.unpack_panel(scratch.panels[panel], headDimension, block) }
+      let block = scratch.variant.keys + panel * tokens * headDimension
+      gathered.unpack_keys(scratch.panels[panel], headDimension, block)
+      if keyScales[work.head] != 1 {
+        kernels.scale(block, tokens * headDimension, keyScales[work.head], block)
+      }
       let first = keyTile.first + panel * tokens
       for stage in functors.keys {
         apply(
@@ -46,22 +57,25 @@ extension Launch {
     }
   }
 
-  /// The value functor: rows of floats take the place of the stored ones.
+  /// The value functor: panels of floats take the place of the stored ones.
   func transformValues(_ work: HeadItem, _ keyTile: KeyTile, _ scratch: Scratch) {
-    let pitch = VectorFunctor.pitch(valueDimension)
     let tokens = VectorFunctor.tokens
-    for first in stride(from: 0, to: keyTile.count, by: tokens) {
-      let count = min(tokens, keyTile.count - first)
-      let block = scratch.variant.values + first * pitch
-      stored.unpack_rows(scratch.valueRows + first, count, valueDimension, block, pitch)
+    let pitch = VectorFunctor.pitch(valueDimension)
+    let rows = scratch.variant.block
+    for t in 0..<tokens { scratch.valueRows[t] = UnsafeRawPointer(rows + t * pitch) }
+    for panel in 0..<keyTile.panels {
+      let count = min(tokens, keyTile.count - panel * tokens)
+      gathered.unpack_values(scratch.values[panel], valueDimension, rows)
+      if valueScales[work.head] != 1 {
+        kernels.scale(rows, tokens * pitch, valueScales[work.head], rows)
+      }
+      let first = keyTile.first + panel * tokens
       for stage in functors.values {
-        apply(stage, to: block, count: count, scratch.variant) {
-          keyPlace(work, keyTile.first + first + $0)
-        }
+        apply(stage, to: rows, count: count, scratch.variant) { keyPlace(work, first + $0) }
       }
-      for t in 0..<count {
-        scratch.valueRows[first + t] = UnsafeRawPointer(block + t * pitch)
-      }
+      let block = scratch.variant.values + panel * tokens * pitch
+      kernels.f32.pack_values(scratch.valueRows, count, valueDimension, block, nil)
+      scratch.values[panel] = UnsafeRawPointer(block)
     }
   }
 
@@ -159,6 +173,14 @@ extension Launch {
   ) {
     let tokens = VectorFunctor.tokens
     if functor.tokens.outputCount == 0 { return }
+    if functor.isCounting {
+      let first = place(0).kv
+      for t in 0..<tokens {
+        scratch.tokenNumbers[t] = Double(first + t)
+        scratch.tokenValues[t] = Float(first + t)
+      }
+      return
+    }
     for t in 0..<count {
       var here = place(t)
       here.dimensionCount = functor.dimension
@@ -189,13 +211,11 @@ extension Launch {
     let (across, along) = functor.isPanel ? (1, tokens) : (functor.pitch, 1)
     switch functor.externals[i] {
     case .partner(let partner):
-      for d in 0..<functor.dimension {
-        let from = partner(d, of: functor.dimension)
-        if functor.isPanel {
-          (target + d * tokens).update(from: block + from * tokens, count: tokens)
-        } else {
-          for t in 0..<count { target[t * across + d] = block[t * across + from] }
-        }
+      // A panel is one run of rows; each row of vectors is a run of elements.
+      let width = functor.isPanel ? tokens : 1
+      for t in 0..<(functor.isPanel ? 1 : count) {
+        exchange(
+          partner, block + t * functor.pitch, functor.dimension, width, target + t * functor.pitch)
       }
     case .table(let number, let index):
       let table = functors.tables[number]
@@ -237,6 +257,22 @@ extension Launch {
           target[t * across + d * along] = Float(scratch.scalars[program.outputs[0]])
         }
       }
+    }
+  }
+
+  /// The partners of `count` elements of `width` floats each.
+  private func exchange(
+    _ partner: Expression.Partner, _ x: UnsafePointer<Float>, _ count: Int, _ width: Int,
+    _ y: UnsafeMutablePointer<Float>
+  ) {
+    switch partner {
+    case .own: y.update(from: x, count: count * width)
+    case .neighbour: kernels.swap_neighbours(x, count, width, y)
+    case .opposite(let part):
+      let half = min(max(part ?? count, 0), count) / 2 * width
+      y.update(from: x + half, count: half)
+      (y + half).update(from: x, count: half)
+      (y + 2 * half).update(from: x + 2 * half, count: count * width - 2 * half)
     }
   }
 

@@ -2,119 +2,135 @@ internal import CMicrokernels
 
 // The two products of attention: keys and values found in their pages and multiplied.
 extension Launch {
-  /// Finds the tile's keys and values in their pages.
-  func gatherPages(_ work: HeadItem, _ keyTile: KeyTile, _ scratch: Scratch) {
-    let pages = pageIndices + Int(work.tile.pages)
-    let pageSize = geometry.pageSize
-    var token = 0
-    while token < keyTile.count {
-      let (index, place) = (keyTile.first + token).quotientAndRemainder(dividingBy: pageSize)
-      let page = Int(pages[index])
-      let end = min(token + pageSize - place, keyTile.count)
-      let keyHead = keys + geometry.keyOffset(page: page, head: work.head)
-      let valueHead = values + geometry.valueOffset(page: page, head: work.head)
-      if geometry.hasPanels {
-        // Tiles and pages both begin at multiples of a panel.
-        let tokens = Int(SWA_PANEL_TOKENS)
-        for t in stride(from: token, to: end, by: tokens) {
-          let panel = (place + t - token) / tokens
-          scratch.panels[t / tokens] = keyHead + panel * geometry.panelBytes
-        }
-      } else {
-        for t in token..<end {
-          scratch.keyRows[t] = keyHead + (place + t - token) * geometry.keyRowBytes
-        }
-      }
-      for t in token..<end {
-        scratch.valueRows[t] = valueHead + (place + t - token) * geometry.valueRowBytes
-      }
-      token = end
-    }
-    if !geometry.hasPanels { packKeys(keyTile, scratch) }
-    if functors.keys.count > 0 { transformKeys(work, keyTile, scratch) }
-  }
+  private static let panelTokens = Int(SWA_PANEL_TOKENS)
 
-  /// Notes what to fetch while this tile is worked on.
+  /// From this many rows on, widening what is stored in 16 bits once for all of them pays.
+  private static let manyRows = 16
+
+  /// Finds the tile's keys and values as panels, and notes what to fetch while they are read.
   ///
-  /// Its values while its keys are read, the keys of the tile after it (or of the next head) while
-  /// its values are; with many rows, both while its keys are read. Only panels are fetched ahead; elsewhere the lists name memory that is in the
-  /// cache anyway.
-  func lookAhead(_ work: HeadItem, _ keyTile: KeyTile, _ scratch: Scratch) {
-    let tokens = Int(SWA_PANEL_TOKENS)
-    let blocks = AttentionWorkspace.tileKeys / tokens
-    let idle = UnsafeRawPointer(scratch.queries)
-    scratch.valueBlocks.update(repeating: idle, count: blocks)
-    scratch.keyBlocks.update(repeating: idle, count: blocks)
-    guard geometry.hasPanels else { return }
-    for i in 0..<keyTile.panels { scratch.valueBlocks[i] = scratch.valueRows[i * tokens] }
+  /// - Parameter next: The tile and head after this one, where there is one.
+  func gatherPanels(
+    _ work: HeadItem, _ keyTile: KeyTile, next: (head: Int, keys: KeyTile)?, _ scratch: Scratch
+  ) {
+    if geometry.hasPanels {
+      listPanels(of: work, keyTile, head: work.head, keys: scratch.panels, values: scratch.values)
+      if let next {
+        listPanels(of: work, next.keys, head: next.head, keys: scratch.nextPanels, values: nil)
+      }
+      clearLastPanel(keyTile, scratch)
+      if transformsPanels {
+        transformKeys(work, keyTile, scratch)
+      } else if work.rows >= Self.manyRows {
+        widenPanels(keyTile, scratch)
+      }
+    } else {
+      listRows(of: work, keyTile, head: work.head, scratch.keyRows, scratch.valueRows)
+      if let next {
+        listRows(of: work, next.keys, head: next.head, scratch.nextKeyRows, scratch.nextValueRows)
+      }
+      packRows(keyTile, scratch)
+      if transformsPanels { transformKeys(work, keyTile, scratch) }
+    }
+  }
 
-    var (first, head) = (keyTile.first + keyTile.count, work.head)
-    if first >= Int(work.item.kvEnd) { (first, head) = (Int(work.item.kvFirst), work.head + 1) }
-    guard head < Int(work.item.headEnd) else { return }
+  /// Pages that hold panels: a page is a whole number of them.
+  private func listPanels(
+    of work: HeadItem, _ keyTile: KeyTile, head: Int,
+    keys keyPanels: UnsafeMutablePointer<UnsafeRawPointer?>,
+    values valuePanels: UnsafeMutablePointer<UnsafeRawPointer?>?
+  ) {
     let pages = pageIndices + Int(work.tile.pages)
-    let end = min(first + AttentionWorkspace.tileKeys, Int(work.item.kvEnd))
-    for (i, token) in stride(from: first, to: end, by: tokens).enumerated() {
-      let (index, place) = token.quotientAndRemainder(dividingBy: geometry.pageSize)
-      scratch.keyBlocks[i] =
-        keys + geometry.keyOffset(page: Int(pages[index]), head: head)
-        + place / tokens * geometry.panelBytes
+    let perPage = geometry.pageSize / Self.panelTokens
+    // Tiles and pages both begin at multiples of a panel.
+    var (index, place) = (keyTile.first / Self.panelTokens).quotientAndRemainder(
+      dividingBy: perPage)
+    for panel in 0..<keyTile.panels {
+      let page = Int(pages[index])
+      keyPanels[panel] = keys + geometry.key.offset(page: page, head: head, token: place)
+      if let valuePanels {
+        valuePanels[panel] = values + geometry.value.offset(page: page, head: head, token: place)
+      }
+      place += 1
+      if place == perPage { (index, place) = (index + 1, 0) }
     }
   }
 
-  /// Transposes keys that lie token after token into panels of floats.
-  func packKeys(_ keyTile: KeyTile, _ scratch: Scratch) {
-    let tokens = Int(SWA_PANEL_TOKENS)
+  /// Zeros for the tokens that a last panel of values lacks: their weights are 0, but what lies
+  /// there may be no number.
+  private func clearLastPanel(_ keyTile: KeyTile, _ scratch: Scratch) {
+    let missing = keyTile.width - keyTile.count
+    guard missing > 0 else { return }
+    let last = keyTile.panels - 1
+    stored.clear_values(
+      scratch.values[last], Self.panelTokens - missing, valueDimension, scratch.clearedValues)
+    scratch.values[last] = UnsafeRawPointer(scratch.clearedValues)
+  }
+
+  private func widenPanels(_ keyTile: KeyTile, _ scratch: Scratch) {
+    guard let widenKeys = stored.widen_keys, let widenValues = stored.widen_values else { return }
     for panel in 0..<keyTile.panels {
-      let packed = scratch.packedKeys + panel * tokens * (headDimension + headDimension % 2)
+      let (k, v) = (scratch.packedKeys(panel), scratch.packedValues(panel))
+      widenKeys(scratch.panels[panel], headDimension, k)
+      widenValues(scratch.values[panel], valueDimension, v)
+      scratch.panels[panel] = UnsafeRawPointer(k)
+      scratch.values[panel] = UnsafeRawPointer(v)
+    }
+  }
+
+  /// Pages that hold tokens' rows.
+  private func listRows(
+    of work: HeadItem, _ keyTile: KeyTile, head: Int,
+    _ keyRows: UnsafeMutablePointer<UnsafeRawPointer?>,
+    _ valueRows: UnsafeMutablePointer<UnsafeRawPointer?>
+  ) {
+    let pages = pageIndices + Int(work.tile.pages)
+    var (index, place) = keyTile.first.quotientAndRemainder(dividingBy: geometry.pageSize)
+    for t in 0..<keyTile.count {
+      let page = Int(pages[index])
+      keyRows[t] = keys + geometry.key.offset(page: page, head: head, token: place)
+      valueRows[t] = values + geometry.value.offset(page: page, head: head, token: place)
+      place += 1
+      if place == geometry.pageSize { (index, place) = (index + 1, 0) }
+    }
+  }
+
+  /// Turns rows into panels.
+  private func packRows(_ keyTile: KeyTile, _ scratch: Scratch) {
+    let tokens = Self.panelTokens
+    for panel in 0..<keyTile.panels {
+      let (k, v) = (scratch.packedKeys(panel), scratch.packedValues(panel))
+      let (first, count) = (panel * tokens, min(tokens, keyTile.count - panel * tokens))
       stored.pack_keys(
-        scratch.keyRows + panel * tokens, min(tokens, keyTile.count - panel * tokens),
-        headDimension, packed)
-      scratch.panels[panel] = UnsafeRawPointer(packed)
+        scratch.keyRows + first, count, headDimension, k, scratch.nextKeyRows + first)
+      stored.pack_values(
+        scratch.valueRows + first, count, valueDimension, v,
+        geometry.sharesValues ? nil : scratch.nextValueRows + first)
+      scratch.panels[panel] = UnsafeRawPointer(k)
+      scratch.values[panel] = UnsafeRawPointer(v)
     }
   }
 
-  /// S = Q·Kᵀ, panel by panel.
+  /// Panels as stored, or as packed and widened; floats where a functor made them.
+  func products(_ work: HeadItem) -> swa_product_kernels {
+    if transformsPanels { return kernels.f32.own }
+    return geometry.hasPanels && (work.rows < Self.manyRows || stored.widen_keys == nil)
+      ? stored.own : stored.packed
+  }
+
+  /// S = Q·Kᵀ.
   func score(_ work: HeadItem, _ keyTile: KeyTile, _ scratch: Scratch) {
-    let kernel:
-      @convention(c) (
-        UnsafePointer<Float>?, Int, Int, UnsafeRawPointer?, UnsafeMutablePointer<Float>?, Int,
-        UnsafePointer<UnsafeRawPointer?>?, UnsafePointer<UnsafeRawPointer?>?, Int
-      ) -> Void =
-        geometry.hasPanels && functors.keys.count == 0 ? stored.scores : kernels.f32.scores
-    // Each panel fetches its share of a group of blocks of values.
-    let group = Int(SWA_AHEAD)
-    let share = (Int(SWA_PANEL_TOKENS) * geometry.valueRowBytes / group + 63) / 64 * 64
-    let many = work.rows >= Self.packedRows
-    for panel in 0..<keyTile.panels {
-      let keyBlocks = scratch.keyBlocks + panel / group * group
-      kernel(
-        scratch.queries, work.rows, headDimension, scratch.panels[panel],
-        scratch.scores + panel * Int(SWA_PANEL_TOKENS), AttentionWorkspace.scorePitch,
-        scratch.valueBlocks + panel / group * group, many ? keyBlocks : nil,
-        panel % group * share)
-    }
+    products(work).scores(
+      scratch.queries, work.rows, headDimension, scratch.panels, scratch.spans, scratch.scores,
+      AttentionWorkspace.scorePitch, geometry.hasPanels ? scratch.values : nil)
   }
 
   /// O = rescale·O + P·V.
-  ///
-  /// Values are converted once where many rows share them.
   func weighValues(_ work: HeadItem, _ keyTile: KeyTile, _ scratch: Scratch) {
-    if functors.values.count > 0 { transformValues(work, keyTile, scratch) }
-    let stored = functors.values.count > 0 ? kernels.f32 : stored
-    if work.rows < Self.packedRows {
-      stored.values(
-        scratch.scores, AttentionWorkspace.scorePitch, work.rows, scratch.valueRows,
-        keyTile.count, valueDimension, scratch.rescale, scratch.output, scratch.outputPitch,
-        scratch.keyBlocks)
-    } else {
-      stored.pack_values(
-        scratch.valueRows, keyTile.count, valueDimension, scratch.packedValues)
-      kernels.values_packed(
-        scratch.scores, AttentionWorkspace.scorePitch, work.rows, scratch.packedValues,
-        keyTile.count, valueDimension, scratch.rescale, scratch.output, scratch.outputPitch)
-    }
+    if transformsPanels { transformValues(work, keyTile, scratch) }
+    products(work).values(
+      scratch.scores, AttentionWorkspace.scorePitch, work.rows, scratch.values, scratch.spans,
+      valueDimension, scratch.rescale, scratch.output, scratch.outputPitch,
+      geometry.hasPanels ? scratch.nextPanels : nil)
   }
-
-  /// From this many rows on, converting values for them pays.
-  static let packedRows = 16
 }

@@ -36,7 +36,13 @@ extension Launch {
       scratch.queryRows[row] = UnsafePointer(queries.row(query) + head * headDimension)
     }
     if functors.queries.count > 0 { transformQueries(work, scratch) }
-    kernels.pack_queries(scratch.queryRows, work.rows, headDimension, scale, scratch.queries)
+    if transformsPanels {
+      kernels.f32.own.pack_queries(
+        scratch.queryRows, work.rows, headDimension, scale, scratch.queries)
+    } else {
+      stored.packed.pack_queries(
+        scratch.queryRows, work.rows, headDimension, scale * keyScales[work.head], scratch.queries)
+    }
   }
 
   /// The identity (0, −∞).
@@ -44,8 +50,6 @@ extension Launch {
     scratch.output.update(repeating: 0, count: work.rows * scratch.outputPitch)
     scratch.maximum.update(repeating: -.infinity, count: work.rows)
     scratch.sum.update(repeating: 0, count: work.rows)
-    // Sums are never rescaled.
-    scratch.rescale.update(repeating: 1, count: work.rows)
   }
 
   /// ln of the softmax denominator; −∞ for a row that attends to nothing.
@@ -59,7 +63,7 @@ extension Launch {
     for row in 0..<work.rows {
       let (query, head) = place(work, row: row, scratch)
       let target = output.row(query) + head * valueDimension
-      normalize(row, scratch, to: target)
+      normalize(row, work.head, scratch, to: target)
       var total = logSumExp(row, scratch)
       if functors.finishesRows {
         total = finish(target, total, at: rowPlace(work, row: row, scratch), scratch.variant)
@@ -72,21 +76,26 @@ extension Launch {
   func leavePartialState(_ work: HeadItem, _ scratch: Scratch) {
     let first = Int(work.item.state) + (work.head - Int(work.item.firstHead)) * work.rows
     for row in 0..<work.rows {
-      normalize(row, scratch, to: partialOutput + (first + row) * valueDimension)
+      normalize(row, work.head, scratch, to: partialOutput + (first + row) * valueDimension)
       partialLSE[first + row] = logSumExp(row, scratch)
     }
   }
 
   /// O / l, or exact zeros for a row that attends to nothing; without softmax O itself.
   @inline(__always)
-  func normalize(_ row: Int, _ scratch: Scratch, to target: UnsafeMutablePointer<Float>) {
+  func normalize(
+    _ row: Int, _ head: Int, _ scratch: Scratch, to target: UnsafeMutablePointer<Float>
+  ) {
+    let valueScale = transformsPanels ? 1 : valueScales[head]
     if !usesSoftmax {
-      target.update(from: scratch.output + row * scratch.outputPitch, count: valueDimension)
+      kernels.scale(
+        scratch.output + row * scratch.outputPitch, valueDimension, valueScale, target)
     } else if scratch.maximum[row] == -.infinity {
       target.update(repeating: 0, count: valueDimension)
     } else {
       kernels.scale(
-        scratch.output + row * scratch.outputPitch, valueDimension, 1 / scratch.sum[row], target)
+        scratch.output + row * scratch.outputPitch, valueDimension,
+        valueScale / scratch.sum[row], target)
     }
   }
 

@@ -14,22 +14,53 @@ extension Launch {
     return residual.coverage(over: places, parameters)
   }
 
-  /// What every row of a tile has once: its bounds, row values and pointers.
+  /// What the bounds leave of a tile to each row and each strip; false where they leave nothing.
+  func findVisible(_ work: HeadItem, _ keyTile: KeyTile, _ scratch: Scratch) -> Bool {
+    let tokens = Int(SWA_PANEL_TOKENS)
+    let strips = (work.rows + kernels.strip - 1) / kernels.strip
+    let height = (work.rows + strips - 1) / strips
+    var any = false
+    for (strip, firstRow) in stride(from: 0, to: work.rows, by: height).enumerated() {
+      var (low, high) = (keyTile.count, 0)
+      for row in firstRow..<min(firstRow + height, work.rows) {
+        let visible = visibleKeys(keyTile, scratch.places[row])
+        scratch.visible[row] = visible
+        if visible.first < visible.end {
+          low = min(low, Int(visible.first))
+          high = max(high, Int(visible.end))
+        }
+      }
+      scratch.spans[strip] =
+        low < high
+        ? swa_span(first: UInt32(low / tokens), end: UInt32((high + tokens - 1) / tokens))
+        : swa_span(first: 0, end: 0)
+      any = any || low < high
+    }
+    return any
+  }
+
+  /// The tile's columns within the bounds, for one query.
+  @inline(__always)
+  private func visibleKeys(_ keyTile: KeyTile, _ place: RowPlace) -> swa_span {
+    var (first, last) = (keyTile.first, keyTile.first + keyTile.count - 1)
+    for i in 0..<boundCount {
+      let limit = bounds[i].limit(
+        query: Int(place.position), kvLength: Int(place.kvLength),
+        queryLength: Int(place.queryLength))
+      if bounds[i].isUpper { last = min(last, limit) } else { first = max(first, limit) }
+    }
+    if first > last { return swa_span(first: 0, end: 0) }
+    return swa_span(first: UInt32(first - keyTile.first), end: UInt32(last + 1 - keyTile.first))
+  }
+
+  /// What every row of a tile has once: row values and pointers.
   func prepareRows(_ work: HeadItem, _ scratch: Scratch) {
-    let variant = scratch.variant
+    if program.isEmpty { return }
     for row in 0..<work.rows {
       let here = rowPlace(work, row: row, scratch)
-      var (first, last) = (0, here.kvLength - 1)
-      for i in 0..<boundCount {
-        let limit = bounds[i].limit(
-          query: here.query, kvLength: here.kvLength, queryLength: here.queryLength)
-        if bounds[i].isUpper { last = min(last, limit) } else { first = max(first, limit) }
-      }
-      variant.firstKeys[row] = first
-      variant.lastKeys[row] = last
-      evaluate(program, row, at: here, variant, value: 0, pointer: 0)
+      evaluate(program, row, at: here, scratch.variant, value: 0, pointer: 0)
       evaluate(
-        unmasked, row, at: here, variant, value: program.tokens.outputCount,
+        unmasked, row, at: here, scratch.variant, value: program.tokens.outputCount,
         pointer: program.pointerCount)
     }
   }
@@ -60,49 +91,48 @@ extension Launch {
     }
   }
 
-  /// The variant's logits and mask, its bounds, and the weights that follow, a few rows at a time
-  /// so that they stay in the first cache.
-  func weigh(
+  /// The variant's logits and mask, then its bounds and the end of the keys, strip by strip.
+  func applyVariant(
     _ coverage: TileCoverage, _ work: HeadItem, _ keyTile: KeyTile, _ scratch: Scratch
   ) {
     let isMasked = coverage != .full
     let program = isMasked ? self.program : unmasked
     let variant = scratch.variant
-    let pitch = VariantScratch.rowPitch
-    let offset =
-      isMasked
-      ? (value: 0, pointer: 0)
-      : (value: self.program.tokens.outputCount, pointer: self.program.pointerCount)
+    let pitch = AttentionWorkspace.scorePitch
     var memory = swa_tile_memory()
     if !program.isEmpty {
       memory.registers = variant.registers
-      memory.register_pitch = AttentionWorkspace.scorePitch
-      memory.register_size = AttentionWorkspace.scorePitch * program.rowGroup
-      memory.block_pitch = AttentionWorkspace.scorePitch
-      memory.columns = UnsafePointer(variant.columns)
-      memory.column_pitch = AttentionWorkspace.scorePitch
-      memory.row_values = UnsafePointer(variant.rowValues + offset.value * pitch)
-      memory.row_value_pitch = pitch
-      memory.row_pointer_pitch = pitch
-      memory.first = keyTile.first
+      memory.register_pitch = pitch
+      memory.register_size = pitch * kernels.strip
+      memory.block_pitch = pitch
+      memory.column_pitch = pitch
+      memory.row_values = UnsafePointer(variant.rowValues)
+      memory.row_value_pitch = VariantScratch.rowPitch
+      memory.row_pointer_pitch = VariantScratch.rowPitch
       memory.masked = maskedWeight
       computeColumns(program, memory, keyTile, variant)
     }
-    for first in stride(from: 0, to: work.rows, by: program.rowGroup) {
-      let count = min(program.rowGroup, work.rows - first)
-      let scores = scratch.scores + first * AttentionWorkspace.scorePitch
+    let values = (isMasked ? 0 : self.program.tokens.outputCount) * VariantScratch.rowPitch
+    let pointers = (isMasked ? 0 : self.program.pointerCount) * VariantScratch.rowPitch
+    let strips = (work.rows + kernels.strip - 1) / kernels.strip
+    let height = (work.rows + strips - 1) / strips
+    for (strip, first) in stride(from: 0, to: work.rows, by: height).enumerated() {
+      let span = scratch.spans[strip]
+      let columns = Int(span.first) * Int(SWA_PANEL_TOKENS)..<Int(span.end) * Int(SWA_PANEL_TOKENS)
+      if columns.isEmpty { continue }
+      let rows = min(height, work.rows - first)
+      let scores = scratch.scores + first * pitch
       if !program.isEmpty {
-        memory.block = scores
-        memory.row_values = UnsafePointer(variant.rowValues + offset.value * pitch + first)
-        memory.row_pointers = UnsafePointer(variant.pointers + offset.pointer * pitch + first)
-        memory.row_bits = UnsafePointer(variant.bits + offset.pointer * pitch + first)
-        kernels.run_tile(program.steps, program.count, &memory, count, keyTile.width)
+        memory.block = scores + columns.lowerBound
+        memory.columns = UnsafePointer(variant.columns + columns.lowerBound)
+        memory.row_values = UnsafePointer(variant.rowValues + values + first)
+        memory.row_pointers = UnsafePointer(variant.pointers + pointers + first)
+        memory.row_bits = UnsafePointer(variant.bits + pointers + first)
+        memory.first = keyTile.first + columns.lowerBound
+        kernels.run_tile(program.steps, program.count, &memory, rows, columns.count)
       }
-      for row in first..<first + count { clip(row, keyTile, scratch) }
-      if usesSoftmax {
-        kernels.softmax(
-          scores, AttentionWorkspace.scorePitch, count, keyTile.width, scratch.maximum + first,
-          scratch.sum + first, scratch.rescale + first)
+      for row in 0..<rows {
+        clip(scores + row * pitch, columns, to: scratch.visible[first + row])
       }
     }
   }
@@ -116,21 +146,33 @@ extension Launch {
     var memory = memory
     memory.registers = scratch.columns
     memory.register_size = AttentionWorkspace.scorePitch
+    memory.first = keyTile.first
     kernels.run_tile(
       program.columnSteps, program.columnStepCount, &memory, 1, keyTile.width)
   }
 
   /// Overwrites the scores of keys outside the bounds, and of a last panel's missing keys.
   @inline(__always)
-  func clip(_ row: Int, _ keyTile: KeyTile, _ scratch: Scratch) {
-    let scores = scratch.scores + row * AttentionWorkspace.scorePitch
-    let first = max(scratch.variant.firstKeys[row], keyTile.first)
-    let last = min(scratch.variant.lastKeys[row], keyTile.first + keyTile.count - 1)
-    let head = min(first - keyTile.first, keyTile.width)
-    if head > 0 { scores.update(repeating: maskedWeight, count: head) }
-    let kept = max(last + 1 - keyTile.first, 0)
-    if kept < keyTile.width {
-      (scores + kept).update(repeating: maskedWeight, count: keyTile.width - kept)
+  private func clip(
+    _ scores: UnsafeMutablePointer<Float>, _ columns: Range<Int>, to visible: swa_span
+  ) {
+    let first = min(max(Int(visible.first), columns.lowerBound), columns.upperBound)
+    let end = max(min(Int(visible.end), columns.upperBound), columns.lowerBound)
+    (scores + columns.lowerBound).update(repeating: maskedWeight, count: first - columns.lowerBound)
+    (scores + end).update(repeating: maskedWeight, count: columns.upperBound - end)
+  }
+
+  /// Scores become probabilities relative to the running maximum; without softmax they are the
+  /// weights.
+  func weigh(_ work: HeadItem, _ scratch: Scratch) {
+    let products = products(work)
+    if usesSoftmax {
+      products.softmax(
+        scratch.scores, AttentionWorkspace.scorePitch, work.rows, scratch.spans, scratch.maximum,
+        scratch.sum, scratch.rescale)
+    } else {
+      products.weights(
+        scratch.scores, AttentionWorkspace.scorePitch, work.rows, scratch.spans, scratch.rescale)
     }
   }
 }

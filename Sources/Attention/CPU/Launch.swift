@@ -21,6 +21,9 @@ struct Launch {
   let headDimension: Int
   let valueDimension: Int
   let scale: Float
+  /// What stored keys and values are to be multiplied by, for each kv head.
+  let keyScales: UnsafePointer<Float>
+  let valueScales: UnsafePointer<Float>
 
   let queries: MatrixView
   let output: MatrixView
@@ -73,6 +76,8 @@ struct Launch {
     headDimension = plan.shape.headDimension
     valueDimension = plan.shape.valueDimension
     scale = plan.variant.scale ?? 1 / Float(plan.shape.headDimension).squareRoot()
+    keyScales = UnsafePointer(cache.keyScales.base)
+    valueScales = UnsafePointer(cache.valueScales.base)
     self.queries = queries
     self.output = output
     switch lse {

@@ -32,11 +32,10 @@ final class VariantCode {
     var columns = 0
     var rowValues = 0
     var pointers = 0
-    var rowGroup = 0
     var externals = 0
     var tokenValues = 0
     var hasVectors = false
-    var hasValues = false
+    var hasPanels = false
     var hasQueries = false
   }
 
@@ -91,11 +90,10 @@ final class VariantCode {
     needs.columns = max(masked.columnCount, plain.columnCount)
     needs.rowValues = masked.tokens.outputs.count + plain.tokens.outputs.count
     needs.pointers = masked.pointers.count + plain.pointers.count
-    needs.rowGroup = max(program.view.rowGroup, unmasked.view.rowGroup)
     needs.externals = all.map(\.externalCount).max() ?? 0
     needs.tokenValues = all.map(\.tokenValueCount).max() ?? 0
     needs.hasVectors = !all.isEmpty
-    needs.hasValues = !values.functors.isEmpty
+    needs.hasPanels = !keys.functors.isEmpty || !values.functors.isEmpty
     needs.hasQueries = !queries.functors.isEmpty
     self.needs = needs
   }

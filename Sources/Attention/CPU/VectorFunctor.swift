@@ -104,7 +104,8 @@ final class VectorFunctor {
   private var view: View {
     View(
       steps: steps.base, count: steps.count, isPanel: layout == .panel, dimension: dimension,
-      pitch: Self.pitch(dimension), tokens: tokenProgram.view,
+      pitch: Self.pitch(dimension), isCounting: program.tokens.steps == [.position(.kv)],
+      tokens: tokenProgram.view,
       dimensionValues: dimensionValues.base, externals: externals.base,
       externalCount: externals.count)
   }
@@ -118,6 +119,8 @@ final class VectorFunctor {
     let isPanel: Bool
     let dimension: Int
     let pitch: Int
+    /// Whether the key's position is all that differs from token to token.
+    let isCounting: Bool
     let tokens: ScalarProgram.View
     let dimensionValues: UnsafePointer<Float>
     let externals: UnsafePointer<External>

@@ -4,11 +4,15 @@ internal import CMicrokernels
 /// One layer's keys and values, in pages of `pageSize` tokens.
 ///
 /// What lies inside a page is the device's business; `append` and the readers convert. On the CPU a
-/// page holds, head after head,
-/// - keys in panels of 16 tokens, transposed (`[d][16]`; for bf16 in pairs, `[⌈d/2⌉][16][2]`),
-///   where the page size is a multiple of 16, so that scores need no horizontal sums; otherwise
-///   token after token;
-/// - values token after token.
+/// page holds, head after head, keys and then values:
+/// - in panels of 16 tokens in the order in which the products read them (see `Geometry`), where
+///   the element type has at least 16 bits and the page size is a multiple of 16;
+/// - otherwise token after token.
+///
+/// A cache may also borrow memory that someone else lays out token-major (see
+/// ``init(borrowingKeys:values:layout:pageCount:pageSize:kvHeads:headDimension:valueDimension:elementType:keyScales:valueScales:owner:)``),
+/// or hold one latent row a token that serves as key and as value (see
+/// ``init(latentPages:pageSize:latentDimension:ropeDimension:elementType:)``).
 ///
 /// Whoever writes a page must see to it that nobody reads it meanwhile.
 public final class PagedKVCache: @unchecked Sendable {
@@ -22,12 +26,23 @@ public final class PagedKVCache: @unchecked Sendable {
   public let headDimension: Int
   /// Elements of a value.
   public let valueDimension: Int
-  /// The stored form: f32, f16 or bf16.
+  /// The stored form: f32, f16, bf16, fp8 (E4M3, E5M2) or int8.
   public let elementType: ElementType
 
   let geometry: Geometry
-  private let keys: AlignedBuffer
-  private let values: AlignedBuffer
+  /// What a stored key or value is to be multiplied by, for each kv head.
+  let keyScales = Section<Float>()
+  let valueScales = Section<Float>()
+
+  /// The memory of keys and values, for kernels.
+  ///
+  /// - Invariant: Valid while the cache lives; `geometry` says where a page's parts are.
+  let keyBase: UnsafeMutableRawPointer
+  let valueBase: UnsafeMutableRawPointer
+  private let owner: AnyObject?
+
+  /// The bytes of the whole cache; 0 where its memory is borrowed.
+  public let byteCount: Int
 
   /// Why a cache could not be made or written.
   public enum Failure: Error, Hashable {
@@ -45,8 +60,10 @@ public final class PagedKVCache: @unchecked Sendable {
     case slot(Int, index: Int, limit: Int)
     /// The batch's pages have another size.
     case pageSize(expected: Int, found: Int)
-    /// The batch names a page that does not exist.
-    case page(Int, pageCount: Int)
+    /// There must be one finite scale above 0 for each kv head.
+    case scales(String, expected: Int, found: [Float])
+    /// Values were given to a cache that has none of its own, or none to one that has.
+    case values(sharesValues: Bool)
   }
 
   /// Makes an empty cache.
@@ -57,20 +74,59 @@ public final class PagedKVCache: @unchecked Sendable {
   ///   - kvHeads: Key/value heads, at least 1.
   ///   - headDimension: Elements of a key, at least 1.
   ///   - valueDimension: Elements of a value; by default those of a key.
-  ///   - elementType: `.float32`, `.float16` or `.bfloat16`.
-  public init(
+  ///   - elementType: `.float32`, `.float16`, `.bfloat16`, `.float8E4M3`, `.float8E5M2` or `.int8`.
+  ///   - keyScales: For each kv head, what a stored key is to be multiplied by; by default 1. int8
+  ///     and fp8 need scales that bring the largest key near 127, 448 or 57344.
+  ///   - valueScales: The same for values.
+  public convenience init(
     pageCount: Int, pageSize: Int, kvHeads: Int, headDimension: Int, valueDimension: Int? = nil,
-    elementType: ElementType = .bfloat16
+    elementType: ElementType = .bfloat16, keyScales: [Float]? = nil, valueScales: [Float]? = nil
   ) throws(Failure) {
-    let valueDimension = valueDimension ?? headDimension
+    try self.init(
+      pageCount: pageCount, pageSize: pageSize, kvHeads: kvHeads, headDimension: headDimension,
+      valueDimension: valueDimension ?? headDimension, elementType: elementType,
+      keyScales: keyScales, valueScales: valueScales
+    ) { sizes throws(Failure) in
+      guard let geometry = Geometry(owned: sizes), let bytes = geometry.byteCount(pageCount)
+      else { throw .tooLarge }
+      guard let memory = AlignedBuffer(trying: bytes),
+        let base = memory.bytes.baseAddress
+      else { throw .memory(bytes: bytes) }
+      return Memory(
+        geometry: geometry, keys: base, values: base + geometry.valueStart, owner: memory,
+        byteCount: bytes)
+    }
+  }
+
+  /// Where a cache's memory comes from.
+  struct Memory {
+    let geometry: Geometry
+    let keys: UnsafeMutableRawPointer
+    let values: UnsafeMutableRawPointer
+    let owner: AnyObject?
+    let byteCount: Int
+  }
+
+  /// Checks the sizes, then asks for the memory.
+  init(
+    pageCount: Int, pageSize: Int, kvHeads: Int, headDimension: Int, valueDimension: Int,
+    elementType: ElementType, keyScales: [Float]?, valueScales: [Float]?,
+    memory: (Geometry.Sizes) throws(Failure) -> Memory
+  ) throws(Failure) {
     for (name, size) in [
       ("page count", pageCount), ("page size", pageSize), ("kv heads", kvHeads),
       ("head dimension", headDimension), ("value dimension", valueDimension),
     ] where size < 1 || size > Int(Int32.max) {
       throw .size(name, size)
     }
-    guard [.float32, .float16, .bfloat16].contains(elementType) else {
-      throw .elementType(elementType)
+    guard
+      [.float32, .float16, .bfloat16, .float8E4M3, .float8E5M2, .int8].contains(elementType)
+    else { throw .elementType(elementType) }
+    for (name, scales) in [("key scales", keyScales), ("value scales", valueScales)] {
+      guard let scales else { continue }
+      guard scales.count == kvHeads, scales.allSatisfy({ $0 > 0 && $0.isFinite }) else {
+        throw .scales(name, expected: kvHeads, found: scales)
+      }
     }
     self.pageCount = pageCount
     self.pageSize = pageSize
@@ -78,92 +134,18 @@ public final class PagedKVCache: @unchecked Sendable {
     self.headDimension = headDimension
     self.valueDimension = valueDimension
     self.elementType = elementType
-    guard
-      let geometry = Geometry(
+    let memory = try memory(
+      Geometry.Sizes(
         pageSize: pageSize, kvHeads: kvHeads, headDimension: headDimension,
-        valueDimension: valueDimension, elementBytes: elementType.blockBytes),
-      let keyBytes = geometry.poolBytes(geometry.keyHeadBytes, pages: pageCount),
-      let valueBytes = geometry.poolBytes(geometry.valueHeadBytes, pages: pageCount)
-    else { throw .tooLarge }
-    self.geometry = geometry
-    guard let keys = AlignedBuffer(trying: keyBytes),
-      let values = AlignedBuffer(trying: valueBytes)
-    else { throw .memory(bytes: keyBytes + valueBytes) }
-    self.keys = keys
-    self.values = values
-  }
-
-  /// The bytes of the whole cache.
-  public var byteCount: Int { keys.bytes.count + values.bytes.count }
-
-  /// The memory of keys and values, for kernels.
-  ///
-  /// - Invariant: Valid while the cache lives; `geometry` says where a page's parts are.
-  var keyBase: UnsafeMutableRawPointer { keys.bytes.baseAddress.unsafelyUnwrapped }
-  var valueBase: UnsafeMutableRawPointer { values.bytes.baseAddress.unsafelyUnwrapped }
-}
-
-extension PagedKVCache {
-  /// Where things are inside the pool, in bytes.
-  struct Geometry: Sendable {
-    let pageSize: Int
-    let kvHeads: Int
-    let elementBytes: Int
-    /// Whether keys lie in panels.
-    let hasPanels: Bool
-    /// The bytes of one panel of 16 keys.
-    let panelBytes: Int
-    /// The bytes of one token's key, where keys lie token after token.
-    let keyRowBytes: Int
-    /// The bytes of one token's value.
-    let valueRowBytes: Int
-    /// The bytes of one head's keys in a page.
-    let keyHeadBytes: Int
-    /// The bytes of one head's values in a page.
-    let valueHeadBytes: Int
-
-    /// Readable bytes after the last row: kernels load whole vectors.
-    static let slack = 64 * MemoryLayout<Float>.size
-
-    init?(
-      pageSize: Int, kvHeads: Int, headDimension: Int, valueDimension: Int, elementBytes: Int
-    ) {
-      let panel = Int(SWA_PANEL_TOKENS)
-      self.pageSize = pageSize
-      self.kvHeads = kvHeads
-      self.elementBytes = elementBytes
-      hasPanels = pageSize % panel == 0
-      // Pairs of bf16 round an odd dimension up; the other types do not need it but may have it.
-      let padded = headDimension + headDimension % 2
-      panelBytes = padded * panel * elementBytes
-      keyRowBytes = headDimension * elementBytes
-      valueRowBytes = valueDimension * elementBytes
-      let keys = (hasPanels ? padded : headDimension).multipliedReportingOverflow(by: pageSize)
-      let values = valueRowBytes.multipliedReportingOverflow(by: pageSize)
-      let keyBytes = keys.partialValue.multipliedReportingOverflow(by: elementBytes)
-      guard !keys.overflow, !values.overflow, !keyBytes.overflow else { return nil }
-      keyHeadBytes = keyBytes.partialValue
-      valueHeadBytes = values.partialValue
-    }
-
-    func poolBytes(_ headBytes: Int, pages: Int) -> Int? {
-      let page = headBytes.multipliedReportingOverflow(by: kvHeads)
-      let pool = page.partialValue.multipliedReportingOverflow(by: pages)
-      let total = pool.partialValue.addingReportingOverflow(Self.slack)
-      // The allocator's own limit; also far beyond any machine.
-      guard !page.overflow, !pool.overflow, !total.overflow, total.partialValue < 1 << 46 else {
-        return nil
-      }
-      return total.partialValue
-    }
-
-    /// The start of one head's keys in a page.
-    @inline(__always)
-    func keyOffset(page: Int, head: Int) -> Int { (page * kvHeads + head) * keyHeadBytes }
-
-    /// The start of one head's values in a page.
-    @inline(__always)
-    func valueOffset(page: Int, head: Int) -> Int { (page * kvHeads + head) * valueHeadBytes }
+        valueDimension: valueDimension, elementBytes: elementType.blockBytes))
+    geometry = memory.geometry
+    keyBase = memory.keys
+    valueBase = memory.values
+    owner = memory.owner
+    byteCount = memory.byteCount
+    let ones = [Float](repeating: 1, count: kvHeads)
+    self.keyScales.assign(keyScales ?? ones)
+    self.valueScales.assign(valueScales ?? ones)
   }
 }
 
@@ -172,7 +154,8 @@ extension PagedKVCache.Failure: CustomStringConvertible {
   public var description: String {
     switch self {
     case .size(let name, let size): "KV cache: \(name) is \(size), expected 1 ... \(Int32.max)"
-    case .elementType(let type): "KV cache: no storage as \(type.rawValue); use F32, F16 or BF16"
+    case .elementType(let type):
+      "KV cache: no storage as \(type.rawValue); use F32, F16, BF16, F8_E4M3, F8_E5M2 or I8"
     case .tooLarge: "KV cache: its size exceeds the address space"
     case .memory(let bytes): "KV cache: the system refused \(bytes) bytes"
     case .shape(let what, let expected, let found):
@@ -182,7 +165,13 @@ extension PagedKVCache.Failure: CustomStringConvertible {
       "KV cache: slot \(slot) of row \(index) is outside 0 ..< \(limit)"
     case .pageSize(let expected, let found):
       "KV cache: pages of \(expected) tokens expected, the batch has pages of \(found)"
-    case .page(let page, let count): "KV cache: page \(page) is outside 0 ..< \(count)"
+    case .scales(let name, let expected, let found):
+      "KV cache: \(name) must be \(expected) finite numbers above 0, one for each kv head, found "
+        + "\(found)"
+    case .values(let sharesValues):
+      sharesValues
+        ? "KV cache: a latent cache has no values of its own; append keys alone"
+        : "KV cache: values are missing"
     }
   }
 }

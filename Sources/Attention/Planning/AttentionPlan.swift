@@ -121,10 +121,9 @@ public final class AttentionPlan {
       granule: Int(SWA_PANEL_TOKENS))
     parameters = ParameterStore(variant, heads: shape.queryHeads, kvHeads: shape.kvHeads)
     code = VariantCode(variant, shape, bound: parameters.bound, parameters.data)
-    variantMemory = VariantMemory(code, shape: shape, threads: device.pool.count)
+    variantMemory = VariantMemory(code, shape: shape, on: device)
     workspace = AttentionWorkspace(
-      shape: shape, threads: device.pool.count, variants: variantMemory.scratches,
-      valueStrip: device.attentionKernels.value_strip)
+      shape: shape, threads: device.pool.count, variants: variantMemory.scratches)
   }
 
   /// Makes a plan for a batch.
@@ -222,7 +221,7 @@ public final class AttentionPlan {
   private func lower() -> Bool {
     if parameters.bound == code.bound { return false }
     code = VariantCode(variant, shape, bound: parameters.bound, parameters.data)
-    variantMemory = VariantMemory(code, shape: shape, threads: device.pool.count)
+    variantMemory = VariantMemory(code, shape: shape, on: device)
     workspace.attach(variantMemory.scratches)
     return true
   }
@@ -265,6 +264,9 @@ public final class AttentionPlan {
       granule: schedule.granule, gap: AttentionWorkspace.tileKeys)
     for range in ranges { add(tile, range, isSole: ranges.count == 1) }
   }
+
+  /// The keys of all tiles together, for one key/value head: what the schedule counts.
+  package var plannedKeys: Int { schedule.tiles.elements.reduce(0) { $0 + $1.length } }
 
   private func add(_ tile: QueryTile, _ keys: Range<Int>, isSole: Bool) {
     var tile = tile

@@ -16,15 +16,15 @@ final class AttentionWorkspace {
   private(set) var partialLSE = AlignedBuffer(byteCount: 0)
   private var stateCapacity = 0
 
-  init(shape: AttentionShape, threads count: Int, variants: [VariantScratch], valueStrip: Int) {
+  init(shape: AttentionShape, threads count: Int, variants: [VariantScratch]) {
     self.shape = shape
     for i in 0..<count {
       var layout = Scratch.Layout()
-      _ = Scratch(&layout, base: nil, shape, variants[i], valueStrip: valueStrip)
+      _ = Scratch(&layout, base: nil, shape, variants[i])
       let memory = AlignedBuffer(byteCount: layout.bytes)
       layout = Scratch.Layout()
       let scratch = Scratch(
-        &layout, base: memory.bytes.baseAddress, shape, variants[i], valueStrip: valueStrip)
+        &layout, base: memory.bytes.baseAddress, shape, variants[i])
       threads.append((memory, scratch))
       scratches.append(scratch)
     }
@@ -53,29 +53,35 @@ struct Scratch {
   /// The addresses of the query rows of a tile.
   let queryRows: UnsafeMutablePointer<UnsafePointer<Float>?>
   /// Packed queries.
-  let queries: UnsafeMutablePointer<Float>
+  private(set) var queries: UnsafeMutablePointer<Float>
   /// The score tile, later probabilities.
   let scores: UnsafeMutablePointer<Float>
   /// The output tile, not yet divided by the sum.
-  let output: UnsafeMutablePointer<Float>
+  private(set) var output: UnsafeMutablePointer<Float>
   let outputPitch: Int
   /// Running maximum and sum of each row, and the factor of the old output.
-  let maximum: UnsafeMutablePointer<Float>
-  let sum: UnsafeMutablePointer<Float>
+  private(set) var maximum: UnsafeMutablePointer<Float>
+  private(set) var sum: UnsafeMutablePointer<Float>
   let rescale: UnsafeMutablePointer<Float>
-  /// The addresses of the tile's key panels.
+  /// What of a score tile each row sees, and each strip of rows.
+  let visible: UnsafeMutablePointer<swa_span>
+  let spans: UnsafeMutablePointer<swa_span>
+  /// The addresses of the tile's panels of keys and values, and of the next tile's keys.
   let panels: UnsafeMutablePointer<UnsafeRawPointer?>
-  /// The addresses of the tile's keys, where keys lie token after token.
+  let values: UnsafeMutablePointer<UnsafeRawPointer?>
+  let nextPanels: UnsafeMutablePointer<UnsafeRawPointer?>
+  /// The addresses of keys and values that lie token after token, of this tile and the next.
   let keyRows: UnsafeMutablePointer<UnsafeRawPointer?>
-  /// The addresses of the tile's values.
   let valueRows: UnsafeMutablePointer<UnsafeRawPointer?>
-  /// Blocks of 16 values, and of 16 keys of the next tile, to fetch ahead.
-  let valueBlocks: UnsafeMutablePointer<UnsafeRawPointer?>
-  let keyBlocks: UnsafeMutablePointer<UnsafeRawPointer?>
-  /// Keys transposed on the fly.
-  let packedKeys: UnsafeMutablePointer<Float>
-  /// Values converted for tiles of many rows.
-  let packedValues: UnsafeMutablePointer<Float>
+  let nextKeyRows: UnsafeMutablePointer<UnsafeRawPointer?>
+  let nextValueRows: UnsafeMutablePointer<UnsafeRawPointer?>
+  /// Panels made from rows, or widened.
+  private let keyPanels: UnsafeMutablePointer<Float>
+  private let valuePanels: UnsafeMutablePointer<Float>
+  private let keyPanelFloats: Int
+  private let valuePanelFloats: Int
+  /// A last panel of values.
+  let clearedValues: UnsafeMutablePointer<Float>
   /// Memory of the variant's programs.
   var variant: VariantScratch
 
@@ -97,13 +103,13 @@ struct Scratch {
 
   init(
     _ layout: inout Layout, base: UnsafeMutableRawPointer?, _ shape: AttentionShape,
-    _ variant: VariantScratch, valueStrip: Int
+    _ variant: VariantScratch
   ) {
     let rows = AttentionPlan.largestTile
     let keys = AttentionWorkspace.tileKeys
     let padded = shape.headDimension + shape.headDimension % 2
+    let blocks = keys / Int(SWA_PANEL_TOKENS)
     outputPitch = (shape.valueDimension + 31) / 32 * 32
-    let strips = (shape.valueDimension + valueStrip - 1) / valueStrip * valueStrip
     places = layout.take(RowPlace.self, rows, of: base)
     queryRows = layout.take(UnsafePointer<Float>?.self, rows, of: base)
     queries = layout.take(Float.self, rows * padded, of: base)
@@ -112,14 +118,45 @@ struct Scratch {
     maximum = layout.take(Float.self, rows, of: base)
     sum = layout.take(Float.self, rows, of: base)
     rescale = layout.take(Float.self, rows, of: base)
-    let blocks = keys / Int(SWA_PANEL_TOKENS)
+    visible = layout.take(swa_span.self, rows, of: base)
+    spans = layout.take(swa_span.self, rows, of: base)
     panels = layout.take(UnsafeRawPointer?.self, blocks, of: base)
-    valueBlocks = layout.take(UnsafeRawPointer?.self, blocks, of: base)
-    keyBlocks = layout.take(UnsafeRawPointer?.self, blocks, of: base)
+    values = layout.take(UnsafeRawPointer?.self, blocks, of: base)
+    nextPanels = layout.take(UnsafeRawPointer?.self, blocks, of: base)
     keyRows = layout.take(UnsafeRawPointer?.self, keys, of: base)
     valueRows = layout.take(UnsafeRawPointer?.self, keys, of: base)
-    packedKeys = layout.take(Float.self, keys * padded, of: base)
-    packedValues = layout.take(Float.self, keys * strips, of: base)
+    nextKeyRows = layout.take(UnsafeRawPointer?.self, keys, of: base)
+    nextValueRows = layout.take(UnsafeRawPointer?.self, keys, of: base)
+    keyPanelFloats = padded * Int(SWA_PANEL_TOKENS)
+    valuePanelFloats = (shape.valueDimension + 15) / 16 * 16 * Int(SWA_PANEL_TOKENS)
+    keyPanels = layout.take(Float.self, blocks * keyPanelFloats, of: base)
+    valuePanels = layout.take(Float.self, blocks * valuePanelFloats, of: base)
+    clearedValues = layout.take(Float.self, valuePanelFloats, of: base)
     self.variant = variant
+    if base != nil {
+      // What is fetched ahead must be an address; before there is a next tile, any will do.
+      let idle = UnsafeRawPointer(scores)
+      nextPanels.update(repeating: idle, count: blocks)
+      nextKeyRows.update(repeating: idle, count: keys)
+      nextValueRows.update(repeating: idle, count: keys)
+    }
+  }
+
+  /// Room for panel `i` of packed keys, and of packed values.
+  func packedKeys(_ i: Int) -> UnsafeMutablePointer<Float> { keyPanels + i * keyPanelFloats }
+  func packedValues(_ i: Int) -> UnsafeMutablePointer<Float> { valuePanels + i * valuePanelFloats }
+
+  /// The memory as the `number`-th of several heads sees it, whose tiles of `rows` rows are worked
+  /// on together: queries and state of its own, the rest shared.
+  func part(_ number: Int, rows: Int) -> Scratch {
+    var part = self
+    part.queries += number * rows * (keyPanelFloats / Int(SWA_PANEL_TOKENS))
+    part.output += number * rows * outputPitch
+    part.maximum += number * rows
+    part.sum += number * rows
+    part.variant.rowValues += number * rows
+    part.variant.pointers += number * rows
+    part.variant.bits += number * rows
+    return part
   }
 }

@@ -1,57 +1,89 @@
 // Microkernels of attention: scores, tile programs, online softmax, weighted values, KV storage.
 //
-// Words used below. A *panel* holds the keys of 16 tokens transposed, so that the score loop needs
-// no horizontal sums: `[d][16]` for f32 and f16, `[⌈d/2⌉][16][2]` for bf16 (an odd d's last partner
-// is zero). A *score tile* is `rows × ld` floats, ld a multiple of 16. A *row* is one (query, head).
+// Words used below. A *panel* holds the keys or the values of 16 tokens in the order in which a
+// product reads them, so that neither needs a horizontal sum:
+//   keys    `[d][16]` for f32 and f16, `[⌈d/2⌉][16][2]` for bf16 (an odd d's last partner is zero);
+//   values  `[⌈d/16⌉][16 tokens][16]` for f32 and f16, `[⌈d/16⌉][8][16][2]` for bf16, pairs of tokens.
+// A *score tile* is `rows × ld` floats, ld a multiple of 16. A *row* is one (query, head). Rows are
+// multiplied in *strips* of nearly equal height, at most `strip`; a strip has a span of panels that
+// it can see at all, and nothing outside is computed, read or written.
 #ifndef SWA_ATTENTION_KERNELS_H
 #define SWA_ATTENTION_KERNELS_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
 #include "gradient_kernels.h"
 #include "isa.h"
 
-/// Tokens of a key panel.
+/// Tokens of a panel.
 #define SWA_PANEL_TOKENS 16
 
-/// Blocks fetched side by side.
-#define SWA_AHEAD 8
+/// The panels `first ..< end` of a tile.
+typedef struct swa_span {
+  uint32_t first, end;
+} swa_span;
+
+/// The two products over panels of one form.
+///
+/// *Fetching ahead.* Pages are scattered, and memory gives its best to several streams of ascending
+/// addresses. So panels are read side by side, and for every line of panel i that the first strip
+/// reads, it fetches the line at the same place of `ahead[i]`, which need not be readable; `ahead`
+/// may be NULL.
+typedef struct swa_product_kernels {
+  /// Whether queries and weights are rounded to bf16 and multiplied in pairs.
+  bool pairs;
+  /// Packs rows (each at `rows[r]`) scaled by `scale` for `scores`: count·(d + d mod 2) elements of
+  /// at most 4 bytes.
+  void (*pack_queries)(const float *const *rows, size_t count, size_t d, float scale,
+                       void *packed);
+  /// s[r·ld + t] = q[r] · k[t] for the tokens t of each strip's span.
+  void (*scores)(const void *queries, size_t rows, size_t d, const void *const *panels,
+                 const swa_span *spans, float *s, size_t ld, const void *const *ahead);
+  /// Online softmax over each strip's span: the running maximum m and sum l are brought up to date,
+  /// s becomes exp(s − m) in the form that `values` reads, alpha = exp(m_old − m_new). A row that is
+  /// −∞ throughout leaves weights of 0 and its m as it was.
+  void (*softmax)(float *s, size_t ld, size_t rows, const swa_span *spans, float *m, float *l,
+                  float *alpha);
+  /// s becomes weights in the form that `values` reads, as they are; alpha = 1.
+  void (*weights)(float *s, size_t ld, size_t rows, const swa_span *spans, float *alpha);
+  /// o[r] = alpha[r]·o[r] + Σ_t s[r·ld + t]·v[t] over each strip's span; o has `ldo` floats a row,
+  /// at least d rounded up to 16.
+  void (*values)(const float *s, size_t ld, size_t rows, const void *const *panels,
+                 const swa_span *spans, size_t d, const float *alpha, float *o, size_t ldo,
+                 const void *const *ahead);
+} swa_product_kernels;
 
 /// The kernels that touch stored keys and values, for one element type.
-///
-/// *Fetching ahead.* Memory gives its best to several streams of ascending addresses, and pages
-/// are scattered. So each call fetches its share of a later group of SWA_AHEAD blocks, a line of
-/// each in turn: as many bytes in all as it reads itself, from `offset` on in every block. The
-/// blocks need not be readable.
-///
-/// Loads of values are whole vectors: storage must be readable for 64 elements past its end.
 typedef struct swa_kv_kernels {
-  /// s[r·ld + t] = q[r] · k[t] for the panel's 16 tokens; `queries` comes from `pack_queries`.
-  /// The first rows fetch `ahead`; where there are many, the next ones fetch `then` (may be NULL).
-  void (*scores)(const float *queries, size_t rows, size_t d, const void *panel, float *s,
-                 size_t ld, const void *const *ahead, const void *const *then, size_t offset);
-  /// o[r] = alpha[r]·o[r] + Σ_t p[r·ld + t]·v[t] over `count` tokens, v[t] at `tokens[t]`;
-  /// o has `ldo` floats a row, at least d rounded up to 16. `ahead` has a block for every 16
-  /// tokens, rounded up to a whole group.
-  void (*values)(const float *p, size_t ld, size_t rows, const void *const *tokens, size_t count,
-                 size_t d, const float *alpha, float *o, size_t ldo, const void *const *ahead);
-  /// Converts values for `values_packed`: `[⌈d/strip⌉][count][strip]`.
-  void (*pack_values)(const void *const *tokens, size_t count, size_t d, float *packed);
-  /// Transposes token-major keys of at most 16 tokens to an f32 panel; missing tokens are zero.
-  void (*pack_keys)(const void *const *tokens, size_t count, size_t d, float *panel);
-  /// Writes a key into column `token` of a panel.
+  /// The products over panels of this type; 8-bit types have none of their own.
+  swa_product_kernels own;
+  /// The products over panels that `pack` and `widen` make.
+  swa_product_kernels packed;
+  /// Packs token-major rows of at most 16 tokens into a panel; missing tokens are zero. For every
+  /// line it fetches the same line of the rows `ahead`, which may be NULL.
+  void (*pack_keys)(const void *const *tokens, size_t count, size_t d, void *panel,
+                    const void *const *ahead);
+  void (*pack_values)(const void *const *tokens, size_t count, size_t d, void *panel,
+                      const void *const *ahead);
+  /// Turns a panel of this type into one for `packed`; NULL where they are the same.
+  void (*widen_keys)(const void *panel, size_t d, void *packed);
+  void (*widen_values)(const void *panel, size_t d, void *packed);
+  /// Copies the first `count` tokens of a panel of values; the others become zero.
+  void (*clear_values)(const void *panel, size_t count, size_t d, void *out);
+  /// Writes or reads token `token` of a panel.
   void (*store_key)(const float *key, size_t d, void *panel, size_t token);
-  /// Writes a token-major row of `d` elements.
-  void (*store_row)(const float *row, size_t d, void *out);
-  /// Reads a key from column `token` of a panel.
   void (*load_key)(const void *panel, size_t token, size_t d, float *key);
-  /// Reads a token-major row.
+  void (*store_value)(const float *value, size_t d, void *panel, size_t token);
+  void (*load_value)(const void *panel, size_t token, size_t d, float *value);
+  /// A panel of this type as floats: keys `[d][16]`; values a row of d rounded up to 16 for each
+  /// token.
+  void (*unpack_keys)(const void *panel, size_t d, float *out);
+  void (*unpack_values)(const void *panel, size_t d, float *out);
+  /// Writes or reads a token-major row of `d` elements.
+  void (*store_row)(const float *row, size_t d, void *out);
   void (*load_row)(const void *row, size_t d, float *out);
-  /// A panel's keys as floats, `[d][16]`.
-  void (*unpack_panel)(const void *panel, size_t d, float *out);
-  /// Token-major rows as floats, `pitch` apart, each written up to d rounded up to 16.
-  void (*unpack_rows)(const void *const *tokens, size_t count, size_t d, float *out, size_t pitch);
 } swa_kv_kernels;
 
 /// Operations of a tile program. Conditions are 1 or 0.
@@ -156,22 +188,11 @@ typedef struct swa_tile_memory {
 
 /// The attention kernels of one instruction-set level.
 typedef struct swa_attention_kernels {
-  /// The floats of a column strip of `pack_values`.
-  size_t value_strip;
+  /// The most rows of a strip.
+  size_t strip;
 
-  swa_kv_kernels f32, f16, bf16;
+  swa_kv_kernels f32, f16, bf16, e4m3, e5m2, i8;
 
-  /// Packs rows (each at `rows[r]`) scaled by `scale` for `scores`: count·(d + d mod 2) floats.
-  void (*pack_queries)(const float *const *rows, size_t count, size_t d, float scale,
-                       float *packed);
-  /// As `values`, with values from `pack_values`; o has a row of d rounded up to the strip.
-  void (*values_packed)(const float *p, size_t ld, size_t rows, const float *packed, size_t count,
-                        size_t d, const float *alpha, float *o, size_t ldo);
-  /// Online softmax over `count` scores a row (a multiple of 16): the running maximum m and sum l
-  /// are brought up to date, s becomes exp(s − m), alpha = exp(m_old − m_new). A row that is −∞
-  /// throughout leaves p = 0 and m = −∞.
-  void (*softmax)(float *s, size_t ld, size_t rows, size_t count, float *m, float *l,
-                  float *alpha);
   /// out[i] = o[i]·factor.
   void (*scale)(const float *o, size_t d, float factor, float *out);
   /// The merge ⊕ of `count` partial states of one row, in order: state i at o + states[i]·d with
@@ -184,6 +205,8 @@ typedef struct swa_attention_kernels {
                    size_t rows, size_t width);
   /// The 16 columns from `offset` (below 16) on of two adjacent `[d][16]` panels.
   void (*shift_panel)(const float *panels, size_t d, size_t offset, float *out);
+  /// y = x with runs of `width` floats (1 or 16) exchanged in pairs; an odd last one stays.
+  void (*swap_neighbours)(const float *x, size_t runs, size_t width, float *y);
 
   /// y[i] = exp(x[i]); exp(−∞) = 0, NaN stays NaN. `y` may be `x`.
   void (*exp)(const float *x, float *y, size_t count);

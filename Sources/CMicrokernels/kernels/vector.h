@@ -11,6 +11,8 @@
 
 #pragma clang fp contract(fast)
 
+#define UNROLL _Pragma("clang loop unroll(full)")
+
 #define SWA_INLINE static inline __attribute__((always_inline))
 
 typedef float vf __attribute__((vector_size(SWA_LANES * 4)));

@@ -25,6 +25,9 @@ struct BenchVariantCommand: ParsableCommand {
   @Option(help: "Mean tokens of a request (default: 2048 for decode, 1024 for prefill).")
   var length: Int?
 
+  @Option(help: "Only rows whose name contains this, for example rope.")
+  var filter = ""
+
   @Option(help: "Query heads for each key/value head.")
   var group = 4
 
@@ -41,7 +44,7 @@ struct BenchVariantCommand: ParsableCommand {
         if let length { kernel.meanLength = length }
         var benchmark = VariantBenchmark(kernel)
         benchmark.rounds = rounds
-        rows += try benchmark.run(on: device)
+        rows += try benchmark.run(on: device, filter: filter)
       }
       try table.print(
         rows,
