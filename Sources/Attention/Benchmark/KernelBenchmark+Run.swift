@@ -24,7 +24,7 @@ extension KernelBenchmark {
     var roofs: [Double] = []
     for _ in 0..<max(rounds, 1) {
       let read = probes.readBandwidth()
-      let multiply = probes.multiplyAddPeak()
+      let multiply = probes.multiplyAddPeak(device.roundsProducts(of: elementType.stored))
       let time = Self.measure { try? setup.run() }
       plans.append(Self.measure { try? setup.plan.update(setup.batch) })
       let rate = phase == .decode ? Double(setup.bytes) / time : setup.operations / time
@@ -37,7 +37,7 @@ extension KernelBenchmark {
     let loads = (0..<setup.plan.workers).map { Double(setup.plan.schedule.load(of: $0)) }
     let time = Self.median(seconds)
     return Result(
-      name: name, threads: device.pool.count,
+      name: name, elementType: elementType, pageSize: pageSize, threads: device.pool.count,
       instructionSet: device.instructionSet.rawValue, seconds: time,
       planSeconds: Self.median(plans), bytes: setup.bytes, operations: setup.operations,
       gigabytesPerSecond: Double(setup.bytes) / time / 1e9,
@@ -93,12 +93,7 @@ final class BenchmarkSetup {
 
   init(_ benchmark: KernelBenchmark, _ device: CPUDevice) throws {
     let lengths = benchmark.requestLengths
-    let type: ElementType =
-      switch benchmark.elementType {
-      case .float32: .float32
-      case .float16: .float16
-      case .bfloat16: .bfloat16
-      }
+    let type = benchmark.elementType.stored
     let shape = AttentionShape(
       queryHeads: benchmark.kvHeads * benchmark.groupSize, kvHeads: benchmark.kvHeads,
       headDimension: benchmark.headDimension)
@@ -158,5 +153,18 @@ final class BenchmarkSetup {
   /// Runs another plan of the same shape and batch.
   func run(_ plan: AttentionPlan) throws {
     try plan.run(queries: queryView, cache: cache, output: outputView)
+  }
+}
+
+extension KernelBenchmark.ElementTypeName {
+  var stored: ElementType {
+    switch self {
+    case .float32: .float32
+    case .float16: .float16
+    case .bfloat16: .bfloat16
+    case .float8E4M3: .float8E4M3
+    case .float8E5M2: .float8E5M2
+    case .int8: .int8
+    }
   }
 }

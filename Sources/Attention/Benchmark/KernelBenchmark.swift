@@ -44,7 +44,7 @@ public struct KernelBenchmark: Sendable, Hashable {
 
   /// The stored forms a cache takes.
   public enum ElementTypeName: String, Sendable, CaseIterable, Codable {
-    case float32, float16, bfloat16
+    case float32, float16, bfloat16, float8E4M3, float8E5M2, int8
   }
 
   /// A benchmark with the usual sizes: decode reads well more than the caches hold, prefill is one
@@ -76,12 +76,14 @@ public struct KernelBenchmark: Sendable, Hashable {
   public struct Probes {
     /// Plain reading of memory, bytes per second.
     public var readBandwidth: () -> Double
-    /// 32-bit fused multiply-adds in registers, floating-point operations per second.
-    public var multiplyAddPeak: () -> Double
+    /// Multiply-adds in registers, floating-point operations per second: of pairs of bf16 where
+    /// the argument says so.
+    public var multiplyAddPeak: (_ pairs: Bool) -> Double
 
     /// Probes.
     public init(
-      readBandwidth: @escaping () -> Double, multiplyAddPeak: @escaping () -> Double
+      readBandwidth: @escaping () -> Double,
+      multiplyAddPeak: @escaping (_ pairs: Bool) -> Double
     ) {
       self.readBandwidth = readBandwidth
       self.multiplyAddPeak = multiplyAddPeak
@@ -92,6 +94,10 @@ public struct KernelBenchmark: Sendable, Hashable {
   public struct Result: Sendable, Codable {
     /// Phase, spread and group, for a table's first column.
     public var name: String
+    /// The stored form of keys and values.
+    public var elementType: ElementTypeName
+    /// Tokens of a page.
+    public var pageSize: Int
     /// Threads of the device.
     public var threads: Int
     /// The device's instruction set.

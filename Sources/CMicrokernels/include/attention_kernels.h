@@ -209,6 +209,9 @@ typedef struct swa_attention_kernels {
   /// y = x with runs of `width` floats (1 or 16) exchanged in pairs; an odd last one stays.
   void (*swap_neighbours)(const float *x, size_t runs, size_t width, float *y);
 
+  /// The probe of `swa_linear_kernels.multiply_add` for pairs of bf16; NULL where there are none.
+  size_t (*multiply_add_pairs)(size_t iterations, float *sink);
+
   /// y[i] = exp(x[i]); exp(−∞) = 0, NaN stays NaN. `y` may be `x`.
   void (*exp)(const float *x, float *y, size_t count);
 } swa_attention_kernels;

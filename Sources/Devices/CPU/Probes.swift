@@ -49,12 +49,18 @@ extension CPUDevice {
     return Double(slices * Self.probeSlice) / seconds
   }
 
-  /// The best rate of 32-bit fused multiply-adds in registers with all threads, in floating-point
-  /// operations per second (two for each lane of an instruction).
+  /// The best rate of multiply-adds in registers with all threads, in floating-point operations per
+  /// second (two for each product).
   ///
   /// A repetition takes some 10 ms, so that waking the threads does not count.
-  package func fmaPeak(repetitions: Int = 10) -> Double {
-    guard let multiplyAdd = linearKernels.multiply_add else { return 0 }
+  ///
+  /// - Parameter pairs: Pairs of bf16 rather than 32-bit floats, where the level has them.
+  package func fmaPeak(pairs: Bool = false, repetitions: Int = 10) -> Double {
+    guard
+      let multiplyAdd = pairs
+        ? attentionKernels.multiply_add_pairs ?? linearKernels.multiply_add
+        : linearKernels.multiply_add
+    else { return 0 }
     let operations = Atomic<Int>(0)
     let seconds = fastest(of: repetitions) {
       operations.store(0, ordering: .relaxed)

@@ -7,10 +7,10 @@ struct BenchKernelCommand: ParsableCommand {
     commandName: "kernel",
     abstract: "Attention against this machine's bandwidth and arithmetic.",
     discussion: """
-      Decode is held against plain reading of memory, prefill against 32-bit multiply-adds in \
-      registers, both measured in the same rounds. The roofline is the slower of the two bounds: on \
-      a processor without 16-bit products a large group of query heads is bound by arithmetic in \
-      decode too. Figures are medians over rounds.
+      Decode is held against plain reading of memory, prefill against multiply-adds in registers \
+      (of bf16 pairs where attention uses them, else of 32-bit floats), measured in the same \
+      rounds. The roofline is the slower of the two bounds: a large group of query heads may be \
+      bound by arithmetic in decode too. Figures are medians over rounds.
       """)
 
   @OptionGroup var table: TableOptions
@@ -27,22 +27,39 @@ struct BenchKernelCommand: ParsableCommand {
   @Option(help: "Requests (default: 16 for decode, 4 for prefill).")
   var batch: Int?
 
+  @Option(help: "Tokens of a page.")
+  var pageSize = 16
+
+  @Option(
+    help: "The stored form: float32, float16, bfloat16, float8E4M3, float8E5M2 or int8.",
+    transform: { name in
+      guard let type = KernelBenchmark.ElementTypeName(rawValue: name) else {
+        throw ValidationError("no stored form is called \(name)")
+      }
+      return type
+    })
+  var type = KernelBenchmark.ElementTypeName.bfloat16
+
   @Option(help: "Only rows whose name contains this, for example decode.")
   var filter: String?
 
   func run() throws {
     try reportingErrors {
-      guard rounds > 0, (1...1 << 20).contains(length ?? 1), (1...1 << 12).contains(batch ?? 1)
+      guard rounds > 0, (1...1 << 20).contains(length ?? 1), (1...1 << 12).contains(batch ?? 1),
+        (1...1 << 12).contains(pageSize)
       else {
-        throw ValidationError("--rounds, --length and --batch take numbers of at least 1")
+        throw ValidationError(
+          "--rounds, --length, --batch and --page-size take numbers of at least 1")
       }
       let device = try CPUDevice(threads: threads)
       let probes = KernelBenchmark.Probes(
         readBandwidth: { device.readBandwidth(repetitions: 4) },
-        multiplyAddPeak: { device.fmaPeak(repetitions: 5) })
+        multiplyAddPeak: { device.fmaPeak(pairs: $0, repetitions: 5) })
       var rows: [KernelBenchmark.Result] = []
       for var benchmark in KernelBenchmark.all where filter.map(benchmark.name.contains) ?? true {
         benchmark.rounds = rounds
+        benchmark.pageSize = pageSize
+        benchmark.elementType = type
         if let length { benchmark.meanLength = length }
         if let batch { benchmark.batch = batch }
         rows.append(try benchmark.run(on: device, probes: probes))
