@@ -56,6 +56,8 @@ let package = Package(
       path: "Sources/KernelCheck", swiftSettings: swift),
     // Kernels are useless without optimisation, in debug builds too.
     .target(name: "CMicrokernels", cSettings: [.unsafeFlags(["-O3"])]),
+    // Counts what tests allocate, by defining malloc; tests only.
+    .target(name: "AllocationCounter", path: "Tests/AllocationCounter"),
     // Calls of libcurl through pointers found at run time.
     .target(name: "CTransport"),
   ]
@@ -68,7 +70,8 @@ let package = Package(
     + room("ModelStore", uses: ["CTransport"])
     + room("Checkpoints", uses: ["Tensors"])
     + room("Tokenizers")
-    + room("Attention", uses: ["Devices", "Tensors", "CMicrokernels"])
+    + room(
+      "Attention", uses: ["Devices", "Tensors", "CMicrokernels"], testsUse: ["AllocationCounter"])
     + room("Devices", uses: ["Tensors", "CMicrokernels"])
     + room("Tensors")
 )

@@ -29,7 +29,8 @@ extern const swa_linear_kernels swa_linear_kernels_portable;
 #if defined(__x86_64__)
 extern const swa_attention_kernels swa_attention_kernels_avx2, swa_attention_kernels_avx512,
     swa_attention_kernels_avx512bf16;
-extern const swa_linear_kernels swa_linear_kernels_avx2, swa_linear_kernels_avx512;
+extern const swa_linear_kernels swa_linear_kernels_avx2, swa_linear_kernels_avx512,
+    swa_linear_kernels_avx512bf16;
 #endif
 
 static const swa_attention_kernels *const attention[SWA_ISA_COUNT] = {
@@ -40,13 +41,12 @@ static const swa_attention_kernels *const attention[SWA_ISA_COUNT] = {
     &swa_attention_kernels_avx512bf16,
 #endif
 };
-// Linear layers compute in 32-bit floats, for which BF16 and VNNI add nothing to AVX-512.
 static const swa_linear_kernels *const linear[SWA_ISA_COUNT] = {
     &swa_linear_kernels_portable,
 #if defined(__x86_64__)
     &swa_linear_kernels_avx2,
     &swa_linear_kernels_avx512,
-    &swa_linear_kernels_avx512,
+    &swa_linear_kernels_avx512bf16,
 #endif
 };
 

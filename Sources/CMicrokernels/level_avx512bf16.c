@@ -9,6 +9,6 @@
 #pragma clang attribute push(__attribute__((target("avx512f,avx512bw,avx512dq,avx512vl,avx512bf16,avx512vnni,avx2,fma,f16c"))), apply_to = function)
 #include "kernels/vector.h"
 #include "kernels/attention.inc"
-// The linear kernels compute in 32-bit floats: they are those of avx512 (see dispatch.c).
+#include "kernels/linear.inc"
 #pragma clang attribute pop
 #endif

@@ -259,3 +259,30 @@ void swa_pack_panel(swa_format format, const uint8_t *rows, size_t row_bytes, si
       pack_block(format, rows + lane * row_bytes + u * block, (int)lane, panel);
   }
 }
+
+// A half's bits, moved into a float's place and scaled, are its value. None overflows bfloat16.
+static uint16_t bf16_of_half(uint16_t half) {
+  uint32_t bits = (uint32_t)(half & 0x7FFF) << 13;
+  if (bits < 0x0F800000) {
+    float magnitude;
+    memcpy(&magnitude, &bits, 4);
+    magnitude *= 0x1p112f;
+    memcpy(&bits, &magnitude, 4);
+    bits += 0x7FFF + (bits >> 16 & 1);
+  } else {
+    bits = bits & 0x7FFFFF ? 0x7FC00000 : 0x7F800000;  // NaN stays NaN
+  }
+  return (uint16_t)(bits >> 16 | (half & 0x8000));
+}
+
+void swa_pack_panel_of_halves(const uint8_t *rows, size_t row_bytes, size_t outputs, size_t inputs,
+                              uint8_t *panel) {
+  if (outputs < SWA_PANEL || inputs % 2) memset(panel, 0, (inputs + 1) / 2 * 64);
+  for (size_t lane = 0; lane < outputs; lane++)
+    for (size_t k = 0; k < inputs; k++) {
+      uint16_t bits;
+      memcpy(&bits, rows + lane * row_bytes + 2 * k, 2);
+      bits = bf16_of_half(bits);
+      memcpy(panel + ((k / 2 * SWA_PANEL + lane) * 2 + k % 2) * 2, &bits, 2);
+    }
+}

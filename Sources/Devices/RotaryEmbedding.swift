@@ -31,6 +31,15 @@ public struct RotaryEmbedding: Sendable, Hashable {
     case yarn(
       factor: Double, originalContext: Int, betaFast: Double = 32, betaSlow: Double = 1,
       attentionFactor: Double? = nil)
+    /// Dynamic NTK: beyond the original context the base grows with the sequence, by
+    /// (factor·L/context − (factor − 1))^(d/(d − 2)) for a sequence of L tokens.
+    case dynamicNTK(factor: Double, originalContext: Int)
+    /// LongRoPE (arXiv 2402.13753), called `su` too: frequencies divided each by its own factor,
+    /// others for sequences longer than the original context; and a factor on cosine and sine,
+    /// √(1 + ln(context/originalContext) / ln(originalContext)) unless given.
+    case longRoPE(
+      shortFactors: [Double], longFactors: [Double], context: Int, originalContext: Int,
+      attentionFactor: Double? = nil)
   }
 
   /// Why an embedding could not be made.
@@ -52,46 +61,91 @@ public struct RotaryEmbedding: Sendable, Hashable {
   /// Radians per position of each of the `dimension / 2` pairs.
   public let frequencies: [Double]
 
-  /// What cosine and sine are multiplied by; 1 except for YaRN.
+  /// What cosine and sine are multiplied by; 1 except for YaRN and LongRoPE.
   public let amplitude: Double
 
   /// Makes an embedding with frequencies base^(−2i/dimension), scaled.
+  ///
+  /// - Parameters:
+  ///   - pairing: Which elements of a head turn together.
+  ///   - dimension: The turned elements of a head, positive and even.
+  ///   - base: What the frequencies are powers of.
+  ///   - scaling: How frequencies are changed for long contexts.
+  ///   - sequenceLength: The tokens of the longest sequence, which dynamic NTK and LongRoPE look
+  ///     at. All of a sequence's keys must be turned by one embedding.
   public init(
-    pairing: Pairing, dimension: Int, base: Double = 10_000, scaling: Scaling = .none
+    pairing: Pairing, dimension: Int, base: Double = 10_000, scaling: Scaling = .none,
+    sequenceLength: Int = 0
   ) throws(Failure) {
     guard dimension > 0, dimension % 2 == 0 else { throw .dimension(dimension) }
     try Self.require(base, "base")
     self.pairing = pairing
     self.dimension = dimension
-    let plain = (0..<dimension / 2).map { pow(base, -2 * Double($0) / Double(dimension)) }
-    frequencies = try Self.scaled(plain, scaling, base: base)
-    amplitude =
-      if case .yarn(let factor, _, _, _, let attention) = scaling {
-        attention ?? (factor > 1 ? 0.1 * log(factor) + 1 : 1)
-      } else {
-        1
-      }
+    func plain(_ base: Double) -> [Double] {
+      (0..<dimension / 2).map { pow(base, -2 * Double($0) / Double(dimension)) }
+    }
+    if case .dynamicNTK(let factor, let context) = scaling {
+      frequencies = plain(
+        try Self.dynamicBase(base, factor, context, dimension, sequenceLength: sequenceLength))
+    } else {
+      frequencies = try Self.scaled(
+        plain(base), scaling, base: base, sequenceLength: sequenceLength)
+    }
+    amplitude = Self.amplitude(scaling)
+  }
+
+  private static func amplitude(_ scaling: Scaling) -> Double {
+    switch scaling {
+    case .yarn(let factor, _, _, _, let attention):
+      attention ?? (factor > 1 ? 0.1 * log(factor) + 1 : 1)
+    case .longRoPE(_, _, let context, let original, let attention):
+      attention
+        ?? (context > original
+          ? (1 + log(Double(context) / Double(original)) / log(Double(original))).squareRoot() : 1)
+    default: 1
+    }
+  }
+
+  private static func dynamicBase(
+    _ base: Double, _ factor: Double, _ context: Int, _ dimension: Int, sequenceLength: Int
+  ) throws(Failure) -> Double {
+    try require(factor, "factor")
+    try require(Double(context), "original context")
+    guard dimension > 2 else { throw .dimension(dimension) }
+    let length = Double(max(sequenceLength, context))
+    let growth = factor * length / Double(context) - (factor - 1)
+    return base * pow(growth, Double(dimension) / Double(dimension - 2))
   }
 
   private static func require(_ value: Double, _ name: String) throws(Failure) {
     guard value > 0, value.isFinite else { throw .parameter(name, value) }
   }
 
+  private static func divided(_ plain: [Double], by factors: [Double]) throws(Failure) -> [Double] {
+    guard factors.count == plain.count else {
+      throw .factorCount(expected: plain.count, found: factors.count)
+    }
+    for factor in factors { try require(factor, "frequency factor") }
+    return zip(plain, factors).map { $0 / $1 }
+  }
+
   private static func scaled(
-    _ plain: [Double], _ scaling: Scaling, base: Double
+    _ plain: [Double], _ scaling: Scaling, base: Double, sequenceLength: Int
   ) throws(Failure) -> [Double] {
     switch scaling {
-    case .none:
+    case .none, .dynamicNTK:
       return plain
     case .linear(let factor):
       try require(factor, "factor")
       return plain.map { $0 / factor }
     case .perFrequency(let factors):
-      guard factors.count == plain.count else {
-        throw .factorCount(expected: plain.count, found: factors.count)
-      }
-      for factor in factors { try require(Double(factor), "frequency factor") }
-      return zip(plain, factors).map { $0 / Double($1) }
+      return try divided(plain, by: factors.map(Double.init))
+    case .longRoPE(let short, let long, let context, let original, let attention):
+      try require(Double(context), "context")
+      try require(Double(original) - 1, "original context minus 1")
+      if let attention { try require(attention, "attention factor") }
+      let scaled = (try divided(plain, by: short), try divided(plain, by: long))
+      return sequenceLength > original ? scaled.1 : scaled.0
     case .llama3(let factor, let low, let high, let context):
       try require(factor, "factor")
       try require(low, "low frequency factor")

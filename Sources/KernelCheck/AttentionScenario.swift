@@ -11,9 +11,11 @@ struct AttentionScenario: CustomStringConvertible {
   var variant: AttentionVariant
   var pageSize: Int
   var elementType: ElementType
+  /// Whether queries read two of every three pages only.
+  var isSparse = false
 
   var description: String {
-    "\(variant.name) \(elementType.rawValue), pages of \(pageSize), "
+    "\(variant.name) \(elementType.rawValue), \(isSparse ? "some " : "")pages of \(pageSize), "
       + "\(shape.queryHeads)/\(shape.kvHeads) heads of \(shape.headDimension)"
   }
 
@@ -27,6 +29,9 @@ struct AttentionScenario: CustomStringConvertible {
     /// Of each request, rounded as the cache stores them; a row is a position's heads.
     var keys: [Matrix] = []
     var values: [Matrix] = []
+
+    /// Whether a sparse batch reads a page of a request's list.
+    static func isRead(_ page: Int) -> Bool { page % 3 != 1 }
 
     init(
       _ scenario: AttentionScenario, _ lengths: [Length], _ device: CPUDevice,
@@ -45,10 +50,13 @@ struct AttentionScenario: CustomStringConvertible {
         pool.removeFirst(count)
       }
       self.pages = pages
+      let rows = try RaggedIndex(lengths: lengths.map(\.query))
       batch = try AttentionBatch(
-        queries: RaggedIndex(lengths: lengths.map(\.query)),
+        queries: rows,
         pages: PageTable(
-          requests: zip(pages, lengths).map { (pages: $0, kvLength: $1.kv) }, pageSize: pageSize))
+          requests: zip(pages, lengths).map { (pages: $0, kvLength: $1.kv) }, pageSize: pageSize),
+        rows: scenario.isSparse
+          ? BlockRows(selecting: pages.map { $0.indices.filter(Self.isRead) }, queries: rows) : nil)
       queries = Matrix(batch.queries.total, shape.queryHeads * shape.headDimension, &random)
       for length in lengths {
         let (keyColumns, valueColumns) = scenario.columns
@@ -147,12 +155,12 @@ struct AttentionScenario: CustomStringConvertible {
   }
 
   private func request(_ r: Int, _ material: Material) -> DenseAttention.Request {
-    let shape = shape
+    let (shape, pageSize) = (shape, pageSize)
     let first = material.batch.queries[r].lowerBound
     // Split into heads once; the reference asks for each of them many times.
     let keys = heads(of: material.keys[r], shape.headDimension)
     let values = heads(of: material.values[r], shape.valueDimension)
-    return DenseAttention.Request(
+    var request = DenseAttention.Request(
       number: r, queryLength: material.lengths[r].query, kvLength: material.lengths[r].kv,
       query: { i, head in
         (0..<shape.headDimension).map {
@@ -161,6 +169,8 @@ struct AttentionScenario: CustomStringConvertible {
       },
       key: { position, head in keys[position * shape.kvHeads + head] },
       value: { position, head in values[position * shape.kvHeads + head] })
+    if isSparse { request.attends = { _, _, position in Material.isRead(position / pageSize) } }
+    return request
   }
 
   /// The rows of `[position][head]`.

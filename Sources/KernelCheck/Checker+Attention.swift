@@ -40,6 +40,11 @@ extension Checker {
           let scenario = AttentionScenario(
             shape: shape, variant: .causal, pageSize: pageSize, elementType: type)
           try check(scenario, [(1, 300), (3, 270)], workers: 3, sample: 5)
+          // Page lists with gaps: programs read each key's position.
+          let sparse = AttentionScenario(
+            shape: shape, variant: variants[3], pageSize: pageSize, elementType: type,
+            isSparse: true)
+          try check(sparse, [(1, 300), (3, 70)], workers: 2, sample: 5)
         }
       }
     }

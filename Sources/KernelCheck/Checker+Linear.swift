@@ -8,32 +8,38 @@ extension Checker {
 
   /// Products with weights of every stored type, odd sizes, with and without bias and accumulation.
   func checkLinear() throws {
-    for type in ElementType.allCases {
-      let blocks: [Int] =
-        switch type {
-        case .float32, .float16, .bfloat16: [1, 7, 40, 300]
-        case .q2_K, .q3_K, .q4_K, .q5_K, .q6_K: [1, 3]
-        case _ where type.isQuantized: [1, 3, 10]
-        default: []
-        }
-      for (i, count) in blocks.enumerated() {
-        for outputs in [5, 33] {
-          try checkLinear(
-            type, outputs: outputs, inputs: count * type.blockLength, biased: i % 2 == 1)
-        }
+    for precision in LinearPrecision.allCases {
+      for type in ElementType.allCases { try checkLinear(type, precision) }
+    }
+  }
+
+  private func checkLinear(_ type: ElementType, _ precision: LinearPrecision) throws {
+    let blocks: [Int] =
+      switch type {
+      case .float32, .float16, .bfloat16: [1, 7, 40, 300]
+      case .q2_K, .q3_K, .q4_K, .q5_K, .q6_K: [1, 3]
+      case _ where type.isQuantized: [1, 3, 10]
+      default: []
+      }
+    for (i, count) in blocks.enumerated() {
+      for outputs in [5, 33] {
+        try checkLinear(
+          type, precision, outputs: outputs, inputs: count * type.blockLength,
+          biased: i % 2 == 1)
       }
     }
   }
 
   private func checkLinear(
-    _ type: ElementType, outputs: Int, inputs: Int, biased: Bool
+    _ type: ElementType, _ precision: LinearPrecision, outputs: Int, inputs: Int, biased: Bool
   ) throws {
     Matrix.releaseAll()
-    let stored = StoredWeights(type, rows: outputs, columns: inputs, &random)
+    let stored = StoredWeights(
+      type, rows: outputs, columns: inputs, isCoarse: precision == .fast, &random)
     let bias = biased ? (0..<outputs).map { _ in random.float(in: -1...1) } : nil
-    let weights = try devices.map { try stored.pack(bias: bias, device: $0) }
+    let weights = try devices.map { try stored.pack(bias: bias, precision, device: $0) }
     let most = Self.rowCounts.reduce(0, max)
-    let x = Matrix(most, inputs, &random)
+    let x = precision == .exact ? Matrix(most, inputs, &random) : wholeActivations(most, inputs)
     let old = Matrix(most, outputs, &random)
     let (products, sizes) = stored.products(with: x)
     for rows in Self.rowCounts {
@@ -48,13 +54,24 @@ extension Checker {
         scale[i] += abs(terms)
       }
       check(
-        .linear, "\(type.rawValue) \(rows) × \(inputs) · \(inputs) × \(outputs)", limit: 1e-5,
+        .linear,
+        "\(type.rawValue) \(precision.rawValue) \(rows) × \(inputs) · \(inputs) × \(outputs)",
+        limit: 1e-5,
         exact: exact, scale: scale
       ) { side in
         let y = Matrix(rows, outputs) { accumulates ? old.view.row($0)[$1] : .nan }
         weights[side].multiply(x.view.rows(0..<rows), into: y.view, accumulate: accumulates)
         return y
       }
+    }
+  }
+}
+
+extension Checker {
+  /// Activations that no rounding changes: integers up to 127, which every group of 32 reaches.
+  private func wholeActivations(_ rows: Int, _ columns: Int) -> Matrix {
+    Matrix(rows, columns) { _, column in
+      column % 32 == 5 ? 127 : random.float(in: -127...127).rounded()
     }
   }
 }
@@ -73,8 +90,8 @@ private struct StoredWeights {
     UnsafeRawBufferPointer(rebasing: UnsafeRawBufferPointer(memory.bytes)[1...])
   }
 
-  /// Random bits, with scales of an ordinary size.
-  init(_ type: ElementType, rows: Int, columns: Int, _ random: inout Random) {
+  /// Random bits, with scales of an ordinary size; coarse halves are exact in bfloat16 as well.
+  init(_ type: ElementType, rows: Int, columns: Int, isCoarse: Bool, _ random: inout Random) {
     (self.type, self.rows, self.columns) = (type, rows, columns)
     let count = rows * columns / type.blockLength * type.blockBytes
     memory = AlignedBuffer(byteCount: count + 1)
@@ -87,7 +104,8 @@ private struct StoredWeights {
       switch type {
       case .float32: start.storeBytes(of: value.bitPattern, toByteOffset: block, as: UInt32.self)
       case .float16:
-        start.storeBytes(of: Float16(value).bitPattern, toByteOffset: block, as: UInt16.self)
+        let half = Float16(isCoarse ? Float(BFloat16(value)) : value)
+        start.storeBytes(of: half.bitPattern, toByteOffset: block, as: UInt16.self)
       case .bfloat16:
         start.storeBytes(of: BFloat16(value).bitPattern, toByteOffset: block, as: UInt16.self)
       default:
@@ -99,10 +117,13 @@ private struct StoredWeights {
     }
   }
 
-  func pack(bias: [Float]?, device: CPUDevice) throws -> LinearWeights {
+  func pack(bias: [Float]?, _ precision: LinearPrecision, device: CPUDevice) throws
+    -> LinearWeights
+  {
     try withExtendedLifetime(memory) {
       try LinearWeights(
-        type, rows: rows, columns: columns, bytes: bytes, bias: bias, device: device)
+        type, rows: rows, columns: columns, bytes: bytes, bias: bias,
+        precision: precision, device: device)
     }
   }
 

@@ -1,3 +1,4 @@
+import CMicrokernels
 import Devices
 import Glibc
 import Tensors
@@ -13,6 +14,7 @@ extension Checker {
       checkSums(width)
       checkSoftmax(width)
       checkLargest(width)
+      checkCombination(width)
     }
     checkActivations()
     for pairing in [RotaryEmbedding.Pairing.adjacent, .halves] {
@@ -40,7 +42,23 @@ extension Checker {
     }
     check(.operators, "rmsNorm \(width)", limit: 1e-6, exact: exact, scale: exact.map(abs)) {
       let y = Matrix(poisoned: 3, heads * width)
-      devices[$0].rmsNorm(x.view, weight: weight, epsilon: epsilon, heads: heads, into: y.view)
+      try? devices[$0].rmsNorm(x.view, weight: weight, epsilon: epsilon, heads: heads, into: y.view)
+      return y
+    }
+
+    exact = []
+    for i in 0..<3 {
+      for head in 0..<heads {
+        exact += rootMeanSquareNorm(
+          (0..<width).map { x.view.row(i)[head * width + $0] }, weight, epsilon, offset: 1)
+      }
+    }
+    // The weight's 1 may cancel.
+    let size = zip(exact.indices, exact).map { abs($1) + abs(Double(x.values[$0])) }
+    check(.operators, "gemmaRMSNorm \(width)", limit: 1e-6, exact: exact, scale: size) {
+      let y = Matrix(poisoned: 3, heads * width)
+      try? devices[$0].gemmaRMSNorm(
+        x.view, weight: weight, epsilon: epsilon, heads: heads, into: y.view)
       return y
     }
 
@@ -48,10 +66,11 @@ extension Checker {
       rootMeanSquareNorm(
         (0..<heads * width).map { x.view.row(i)[$0] + delta.view.row(i)[$0] }, wide, epsilon)
     }
-    check(.operators, "addAndRMSNorm \(width)", limit: 1e-6, exact: exact, scale: exact.map(abs)) {
+    check(.operators, "fusedAddRMSNorm \(width)", limit: 1e-6, exact: exact, scale: exact.map(abs))
+    {
       let y = Matrix(poisoned: 3, heads * width)
-      devices[$0].addAndRMSNorm(
-        delta.view, to: x.copy.view, weight: wide, epsilon: epsilon, into: y.view)
+      try? devices[$0].fusedAddRMSNorm(
+        delta.view, residual: x.copy.view, weight: wide, epsilon: epsilon, into: y.view)
       return y
     }
 
@@ -69,16 +88,18 @@ extension Checker {
       let scale = exact.map { 10 + abs($0) }
       check(.operators, "layerNorm \(width)", limit: 1e-6, exact: exact, scale: scale) {
         let y = Matrix(poisoned: 3, heads * width)
-        devices[$0].layerNorm(x.view, weight: wide, bias: bias, epsilon: epsilon, into: y.view)
+        try? devices[$0].layerNorm(x.view, weight: wide, bias: bias, epsilon: epsilon, into: y.view)
         return y
       }
     }
   }
 
-  private func rootMeanSquareNorm(_ row: [Float], _ weight: [Float], _ epsilon: Float) -> [Double] {
+  private func rootMeanSquareNorm(
+    _ row: [Float], _ weight: [Float], _ epsilon: Float, offset: Double = 0
+  ) -> [Double] {
     let square = row.reduce(0.0) { $0 + Double($1) * Double($1) } / Double(row.count)
     let factor = 1 / (square + Double(epsilon)).squareRoot()
-    return zip(row, weight).map { Double($0) * factor * Double($1) }
+    return zip(row, weight).map { Double($0) * factor * (Double($1) + offset) }
   }
 
   private func checkSums(_ width: Int) {
@@ -87,9 +108,29 @@ extension Checker {
     let exact = zip(x.values, y.values).map { Double(($0 + $1) * 0.3) }
     check(.operators, "add and scale \(width)", limit: 0, exact: exact, scale: exact.map(abs)) {
       let sum = y.copy
-      devices[$0].add(x.view, to: sum.view)
+      try? devices[$0].add(x.view, to: sum.view)
       devices[$0].scale(sum.view, by: 0.3)
       return sum
+    }
+  }
+
+  private func checkCombination(_ width: Int) {
+    let x = Matrix(2, width, &random)
+    let poison = Matrix(poisoned: 1, width)
+    for (a, b, wa, wb) in [
+      (x.view.row(0), x.view.row(1), Float(0.25), Float(0.75)),
+      (x.view.row(0), poison.view.row(0), 0.5, 0), (poison.view.row(0), x.view.row(1), 0, 1),
+      (poison.view.row(0), poison.view.row(0), 0, 0),
+    ] {
+      let exact = (0..<width).map {
+        (wa == 0 ? 0 : Double(wa) * Double(a[$0])) + (wb == 0 ? 0 : Double(wb) * Double(b[$0]))
+      }
+      let scale = exact.map { _ in 1.0 }
+      check(.operators, "combine \(width)", limit: 2e-7, exact: exact, scale: scale) {
+        let y = Matrix(poisoned: 1, width)
+        devices[$0].linearKernels.operators.combine?(a, wa, b, wb, y.view.base, width)
+        return y
+      }
     }
   }
 
@@ -109,7 +150,7 @@ extension Checker {
     let scale = exact.map { $0 + 1e-33 }
     check(.operators, "softmax \(width)", limit: 5e-6, exact: exact, scale: scale) {
       let y = x.copy
-      devices[$0].softmax(y.view)
+      try? devices[$0].softmax(y.view)
       return y
     }
   }
@@ -140,12 +181,16 @@ extension Checker {
     typealias Gated = (CPUDevice) -> (MatrixView, MatrixView, MatrixView) -> Void
     let gated: [(String, Gated, (Double) -> Double)] = [
       (
-        "siluAndMultiply", { device in { device.siluAndMultiply($0, $1, into: $2) } },
+        "siluAndMultiply", { device in { try? device.siluAndMultiply($0, $1, into: $2) } },
         { $0 / (1 + exp(-$0)) }
       ),
       (
-        "geluTanhAndMultiply", { device in { device.geluTanhAndMultiply($0, $1, into: $2) } },
+        "geluTanhAndMultiply", { device in { try? device.geluTanhAndMultiply($0, $1, into: $2) } },
         { x in x / (1 + exp(-2 * (2 / Double.pi).squareRoot() * (x + 0.044715 * x * x * x))) }
+      ),
+      (
+        "geluAndMultiply", { device in { try? device.geluAndMultiply($0, $1, into: $2) } },
+        { 0.5 * $0 * erfc(-$0 / 2.squareRoot()) }
       ),
     ]
     for (name, run, function) in gated {
@@ -167,7 +212,7 @@ extension Checker {
     }
     check(.operators, "gelu", limit: 1e-6, exact: exact, scale: scale) {
       let y = Matrix(poisoned: 2, values.count)
-      devices[$0].gelu(gate.view, into: y.view)
+      try? devices[$0].gelu(gate.view, into: y.view)
       return y
     }
   }
@@ -198,7 +243,7 @@ extension Checker {
       scale: scale
     ) {
       let y = x.copy
-      devices[$0].rotate(y.view, heads: 3, by: table)
+      try? devices[$0].rotate(y.view, heads: 3, by: table)
       return y
     }
   }

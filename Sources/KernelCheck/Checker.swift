@@ -22,6 +22,7 @@ final class Checker {
     checker.checkFunctions()
     try checker.checkLinear()
     try checker.checkOperators()
+    try checker.checkSampling()
     try checker.checkAttention()
     return checker.tally
   }

@@ -21,10 +21,12 @@ public final class LanguageModel: Sendable {
   ///   - checkpoint: The tensors.
   ///   - metadata: What the checkpoint says about them.
   ///   - storedName: The checkpoint's own name of GGUF's tensor.
+  ///   - precision: How linear layers treat activations.
   ///   - device: Where the model will run.
   init(
     _ checkpoint: any Checkpoint, metadata: ModelMetadata,
-    storedName: @escaping @Sendable (String) -> String, device: CPUDevice
+    storedName: @escaping @Sendable (String) -> String, precision: LinearPrecision,
+    device: CPUDevice
   ) throws {
     let architecture = try Architectures.named(metadata.architecture)
     guard let table = try checkpoint.tensor(named: storedName("token_embd.weight")) else {
@@ -35,8 +37,8 @@ public final class LanguageModel: Sendable {
     }
     configuration = try architecture.configuration(metadata, vocabularySize: table.rows)
     let weights = WeightLoader(
-      checkpoint: checkpoint, configuration: configuration, metadata: metadata, device: device,
-      storedName: storedName)
+      checkpoint: checkpoint, configuration: configuration, metadata: metadata,
+      precision: precision, device: device, storedName: storedName)
     let shape = [configuration.vocabularySize, configuration.width]
     embedding = Embedding(
       table: try weights.required("token_embd.weight", shape: shape),
@@ -66,9 +68,9 @@ public final class LanguageModel: Sendable {
   }
 
   /// The logits that follow some rows of the pass: [rows × vocabulary].
-  func logits(_ pass: ForwardPass, rows: Range<Int>, into logits: MatrixView) {
+  func logits(_ pass: ForwardPass, rows: Range<Int>, into logits: MatrixView) throws {
     let normed = pass.normed.rows(rows)
-    outputNorm.run(pass.hidden.rows(rows), into: normed, pass)
+    try outputNorm.run(pass.hidden.rows(rows), into: normed, pass)
     output.multiply(normed, into: logits)
   }
 }

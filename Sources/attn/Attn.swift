@@ -8,6 +8,7 @@ struct Attn: ParsableCommand {
     abstract: "An attention engine for LLM serving.",
     version: "0.1.0",
     subcommands: [
-      GenerateCommand.self, ChatCommand.self, BenchCommand.self, DoctorCommand.self,
+      GenerateCommand.self, ChatCommand.self, BenchCommand.self, PlanCommand.self,
+      DoctorCommand.self,
     ])
 }

@@ -23,6 +23,10 @@ struct Scenario {
   var tensors: ((AttentionBatch) -> VariantTensors)?
   /// New tokens and tokens with keys of each request.
   var lengths: [(query: Int, kv: Int)] = [(1, 7)]
+  /// What each request begins with: parts named by a number and their tokens, whole pages.
+  ///
+  /// Requests that begin with the same parts share their pages.
+  var parts: [[(name: Int, tokens: Int)]] = []
   var pageSize = 16
   var elementType = ElementType.float32
   var queryMagnitude: Float = 1
@@ -66,9 +70,21 @@ struct Scenario {
       var pool = Array(0..<needed.reduce(0, +) + 3)
       pool.shuffle(using: &random)
       var requests: [(pages: [Int], kvLength: Int)] = []
-      for (pages, length) in zip(needed, scenario.lengths) {
-        requests.append((Array(pool.prefix(pages)), length.kv))
-        pool.removeFirst(pages)
+      var shared: [[Int]: [Int]] = [:]
+      for (r, length) in scenario.lengths.enumerated() {
+        var pages: [Int] = []
+        var path: [Int] = []
+        for part in r < scenario.parts.count ? scenario.parts[r] : [] {
+          path.append(part.name)
+          let fresh = Array(pool.prefix(part.tokens / pageSize))
+          pages += shared[path] ?? fresh
+          if shared.updateValue(shared[path] ?? fresh, forKey: path) == nil {
+            pool.removeFirst(fresh.count)
+          }
+        }
+        let own = needed[r] - pages.count
+        requests.append((pages + pool.prefix(own), length.kv))
+        pool.removeFirst(own)
       }
       let table = try PageTable(requests: requests, pageSize: pageSize)
       batch = try AttentionBatch(
@@ -86,11 +102,27 @@ struct Scenario {
       }
       var keys: [[Float]] = []
       var values: [[Float]] = []
+      let (keyColumns, valueColumns) = (
+        shape.kvHeads * shape.headDimension, shape.kvHeads * shape.valueDimension
+      )
+      var stored: [Int: (request: Int, page: Int)] = [:]
       for (r, length) in scenario.lengths.enumerated() {
-        keys.append(
-          (0..<length.kv * shape.kvHeads * shape.headDimension).map { _ in random.float() })
-        values.append(
-          (0..<length.kv * shape.kvHeads * shape.valueDimension).map { _ in random.float() })
+        keys.append((0..<length.kv * keyColumns).map { _ in random.float() })
+        values.append((0..<length.kv * valueColumns).map { _ in random.float() })
+        // A page that an earlier request has filled keeps its contents.
+        for (i, page) in requests[r].pages.enumerated() {
+          guard let (other, place) = stored[page] else {
+            stored[page] = (r, i)
+            continue
+          }
+          let (from, to, size) = (place * pageSize, i * pageSize, pageSize)
+          keys[r].replaceSubrange(
+            to * keyColumns..<(to + size) * keyColumns,
+            with: keys[other][from * keyColumns..<(from + size) * keyColumns])
+          values[r].replaceSubrange(
+            to * valueColumns..<(to + size) * valueColumns,
+            with: values[other][from * valueColumns..<(from + size) * valueColumns])
+        }
         let slots = (0..<length.kv).map {
           requests[r].pages[$0 / pageSize] * pageSize + $0 % pageSize
         }

@@ -157,7 +157,8 @@ import Testing
   @Test(arguments: 0..<40, workers)
   func theLineIsBalanced(seed: Int, workers: Int) {
     let schedule = schedule(randomTiles(seed), workers: workers)
-    let (granule, rows) = (16 * (7 + 8), 8 * 16)
+    let cost = CostModel()
+    let (granule, rows) = (16 * cost.perKey(rows: 8), 8 * cost.perRow)
     #expect(
       Double(schedule.makespan)
         <= Double(schedule.lowerBound) * 1.05 + Double(granule + 2 * rows))

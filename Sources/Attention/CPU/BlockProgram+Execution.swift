@@ -88,13 +88,12 @@ final class VariantMemory {
     var buffers: [AlignedBuffer] = []
     var scratches: [VariantScratch] = []
     for _ in 0..<device.pool.count {
-      var layout = Scratch.Layout()
-      _ = VariantScratch(&layout, base: nil, code, shape, strip: strip)
-      let memory = AlignedBuffer(byteCount: layout.bytes)
-      layout = Scratch.Layout()
-      scratches.append(
-        VariantScratch(&layout, base: memory.bytes.baseAddress, code, shape, strip: strip))
-      buffers.append(memory)
+      var size = PlanMemory()
+      _ = VariantScratch(&size, code, shape, strip: strip)
+      let buffer = AlignedBuffer(byteCount: size.bytes)
+      var memory = PlanMemory(buffer.bytes.baseAddress)
+      scratches.append(VariantScratch(&memory, code, shape, strip: strip))
+      buffers.append(buffer)
     }
     self.buffers = buffers
     self.scratches = scratches
@@ -103,31 +102,30 @@ final class VariantMemory {
 
 extension VariantScratch {
   fileprivate init(
-    _ layout: inout Scratch.Layout, base: UnsafeMutableRawPointer?, _ code: VariantCode,
-    _ shape: AttentionShape, strip: Int
+    _ layout: inout PlanMemory, _ code: VariantCode, _ shape: AttentionShape, strip: Int
   ) {
     let needs = code.needs
     let dimension = max(shape.headDimension, shape.valueDimension)
     let row = VectorFunctor.pitch(dimension)
     let block = VectorFunctor.tokens * row
     let tile = AttentionWorkspace.scorePitch * strip
-    scalars = layout.take(Double.self, needs.scalars, of: base)
+    scalars = layout.take(Double.self, needs.scalars)
     registers = layout.take(
-      Float.self, max(needs.scoreRegisters * tile, needs.vectorRegisters * block), of: base)
+      Float.self, max(needs.scoreRegisters * tile, needs.vectorRegisters * block))
     columns = layout.take(
-      Float.self, needs.columns * AttentionWorkspace.scorePitch, of: base)
-    rowValues = layout.take(Float.self, needs.rowValues * Self.rowPitch, of: base)
-    pointers = layout.take(UnsafeRawPointer?.self, needs.pointers * Self.rowPitch, of: base)
-    bits = layout.take(Int.self, needs.pointers * Self.rowPitch, of: base)
-    self.block = layout.take(Float.self, needs.hasVectors ? block : 0, of: base)
-    externalBlocks = layout.take(Float.self, needs.externals * block, of: base)
-    externals = layout.take(swa_tile_external.self, needs.externals, of: base)
-    tokenValues = layout.take(Float.self, needs.tokenValues * VectorFunctor.tokens, of: base)
-    tokenNumbers = layout.take(Double.self, needs.tokenValues * VectorFunctor.tokens, of: base)
+      Float.self, needs.columns * AttentionWorkspace.scorePitch)
+    rowValues = layout.take(Float.self, needs.rowValues * Self.rowPitch)
+    pointers = layout.take(UnsafeRawPointer?.self, needs.pointers * Self.rowPitch)
+    bits = layout.take(Int.self, needs.pointers * Self.rowPitch)
+    self.block = layout.take(Float.self, needs.hasVectors ? block : 0)
+    externalBlocks = layout.take(Float.self, needs.externals * block)
+    externals = layout.take(swa_tile_external.self, needs.externals)
+    tokenValues = layout.take(Float.self, needs.tokenValues * VectorFunctor.tokens)
+    tokenNumbers = layout.take(Double.self, needs.tokenValues * VectorFunctor.tokens)
     let panels = needs.hasPanels ? AttentionWorkspace.tileKeys * row : 0
-    keys = layout.take(Float.self, panels, of: base)
-    values = layout.take(Float.self, panels, of: base)
+    keys = layout.take(Float.self, panels)
+    values = layout.take(Float.self, panels)
     queries = layout.take(
-      Float.self, needs.hasQueries ? AttentionPlan.largestTile * row : 0, of: base)
+      Float.self, needs.hasQueries ? AttentionPlan.largestTile * row : 0)
   }
 }

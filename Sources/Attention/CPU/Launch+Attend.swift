@@ -57,17 +57,6 @@ extension ClosedRange<Int> {
   }
 }
 
-/// A run of keys of a work item: one score tile.
-struct KeyTile {
-  let first: Int
-  let count: Int
-
-  /// The panels that hold the keys.
-  var panels: Int { (count + Int(SWA_PANEL_TOKENS) - 1) / Int(SWA_PANEL_TOKENS) }
-  /// The width of the score tile, whole panels.
-  var width: Int { panels * Int(SWA_PANEL_TOKENS) }
-}
-
 extension Launch {
   /// Executes the queues that fall to one thread.
   func attend(thread: Int) {
@@ -102,7 +91,8 @@ extension Launch {
       resetState(work, scratch)
     }
     var tile = keyTile(work, from: Int(work.item.kvFirst))
-    while let keys = tile {
+    while let numbered = tile {
+      let keys = placed(numbered, work, scratch)
       let following = keyTile(work, from: keys.first + keys.count)
       if findVisible(work, keys, scratch) {
         for head in heads {
@@ -144,7 +134,8 @@ extension Launch {
   private func keyTile(_ work: HeadItem, from first: Int) -> KeyTile? {
     first < Int(work.item.kvEnd)
       ? KeyTile(
-        first: first, count: min(AttentionWorkspace.tileKeys, Int(work.item.kvEnd) - first))
+        first: first, count: min(AttentionWorkspace.tileKeys, Int(work.item.kvEnd) - first),
+        positions: nil)
       : nil
   }
 }

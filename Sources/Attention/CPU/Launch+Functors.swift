@@ -44,11 +44,11 @@ extension Launch {
       if keyScales[work.head] != 1 {
         kernels.scale(block, tokens * headDimension, keyScales[work.head], block)
       }
-      let first = keyTile.first + panel * tokens
+      let first = panel * tokens
       for stage in functors.keys {
         apply(
-          stage, to: block, count: min(tokens, keyTile.count - panel * tokens), scratch.variant
-        ) { keyPlace(work, first + $0) }
+          stage, to: block, count: min(tokens, keyTile.count - first), scratch.variant
+        ) { keyPlace(work, keyTile.position(first + $0)) }
       }
       if products(work).pairs {
         // The pairs are written over the floats they are made of, which lie ahead of them.
@@ -74,14 +74,16 @@ extension Launch {
     let rows = scratch.variant.block
     for t in 0..<tokens { scratch.valueRows[t] = UnsafeRawPointer(rows + t * pitch) }
     for panel in 0..<keyTile.panels {
-      let count = min(tokens, keyTile.count - panel * tokens)
+      let first = panel * tokens
+      let count = min(tokens, keyTile.count - first)
       gathered.unpack_values(scratch.values[panel], valueDimension, rows)
       if valueScales[work.head] != 1 {
         kernels.scale(rows, tokens * pitch, valueScales[work.head], rows)
       }
-      let first = keyTile.first + panel * tokens
       for stage in functors.values {
-        apply(stage, to: rows, count: count, scratch.variant) { keyPlace(work, first + $0) }
+        apply(stage, to: rows, count: count, scratch.variant) {
+          keyPlace(work, keyTile.position(first + $0))
+        }
       }
       let block = scratch.variant.values + panel * tokens * pitch
       kernels.f32.pack_values(scratch.valueRows, count, valueDimension, block, nil)
@@ -183,8 +185,8 @@ extension Launch {
   ) {
     let tokens = VectorFunctor.tokens
     if functor.tokens.outputCount == 0 { return }
-    if functor.isCounting {
-      let first = place(0).kv
+    let first = place(0).kv
+    if functor.isCounting, place(count - 1).kv - first == count - 1 {
       for t in 0..<tokens {
         scratch.tokenNumbers[t] = Double(first + t)
         scratch.tokenValues[t] = Float(first + t)

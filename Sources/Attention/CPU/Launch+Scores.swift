@@ -7,7 +7,7 @@ extension Launch {
   func coverage(_ work: HeadItem, _ keyTile: KeyTile) -> TileCoverage {
     guard let residual else { return .full }
     let places = PlaceRange(
-      query: work.span.positions, kv: keyTile.first...keyTile.first + keyTile.count - 1,
+      query: work.span.positions, kv: keyTile.span,
       queryHead: work.head * group...work.head * group + group - 1,
       kvHead: work.head...work.head, request: work.span.requests,
       queryLength: work.span.queryLengths, kvLength: work.span.kvLengths)
@@ -42,15 +42,15 @@ extension Launch {
   /// The tile's columns within the bounds, for one query.
   @inline(__always)
   private func visibleKeys(_ keyTile: KeyTile, _ place: RowPlace) -> swa_span {
-    var (first, last) = (keyTile.first, keyTile.first + keyTile.count - 1)
+    var (first, last) = (0, Int(place.kvLength) - 1)
     for i in 0..<boundCount {
       let limit = bounds[i].limit(
         query: Int(place.position), kvLength: Int(place.kvLength),
         queryLength: Int(place.queryLength))
       if bounds[i].isUpper { last = min(last, limit) } else { first = max(first, limit) }
     }
-    if first > last { return swa_span(first: 0, end: 0) }
-    return swa_span(first: UInt32(first - keyTile.first), end: UInt32(last + 1 - keyTile.first))
+    let columns = keyTile.columns(from: first, through: last)
+    return swa_span(first: UInt32(columns.lowerBound), end: UInt32(columns.upperBound))
   }
 
   /// What every row of a tile has once: row values and pointers.
@@ -129,6 +129,7 @@ extension Launch {
         memory.row_pointers = UnsafePointer(variant.pointers + pointers + first)
         memory.row_bits = UnsafePointer(variant.bits + pointers + first)
         memory.first = keyTile.first + columns.lowerBound
+        memory.positions = keyTile.positions.map { $0 + columns.lowerBound }
         kernels.run_tile(program.steps, program.count, &memory, rows, columns.count)
       }
       for row in 0..<rows {
@@ -147,6 +148,7 @@ extension Launch {
     memory.registers = scratch.columns
     memory.register_size = AttentionWorkspace.scorePitch
     memory.first = keyTile.first
+    memory.positions = keyTile.positions
     kernels.run_tile(
       program.columnSteps, program.columnStepCount, &memory, 1, keyTile.width)
   }

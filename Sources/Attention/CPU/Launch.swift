@@ -41,6 +41,8 @@ struct Launch {
   let threads: Int
 
   let pageIndices: UnsafePointer<Int32>
+  /// The positions of the pages' first tokens, for tiles that have them.
+  let pagePositions: UnsafePointer<Int32>
   let kvLengths: UnsafePointer<Int32>
   let queryLengths: UnsafePointer<Int32>
   let queryRows: UnsafePointer<Int32>
@@ -94,6 +96,7 @@ struct Launch {
     mergeStates = UnsafePointer(plan.schedule.mergeStates.base)
     threads = plan.device.pool.count
     pageIndices = UnsafePointer(plan.pageIndices.base)
+    pagePositions = UnsafePointer(plan.pagePositions.base)
     kvLengths = UnsafePointer(plan.kvLengths.base)
     queryLengths = UnsafePointer(plan.queryLengths.base)
     queryRows = UnsafePointer(plan.queryRows.base)
@@ -111,11 +114,8 @@ struct Launch {
     parameters = plan.parameters.data
     usesSoftmax = plan.variant.usesSoftmax
     scratches = UnsafePointer(plan.workspace.scratches.base)
-    let workspace = plan.workspace
-    partialOutput = workspace.partialOutput.bytes.baseAddress.unsafelyUnwrapped
-      .assumingMemoryBound(to: Float.self)
-    partialLSE = workspace.partialLSE.bytes.baseAddress.unsafelyUnwrapped
-      .assumingMemoryBound(to: Float.self)
+    partialOutput = plan.workspace.partialOutput
+    partialLSE = plan.workspace.partialLSE
   }
 }
 

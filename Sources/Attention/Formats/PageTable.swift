@@ -3,7 +3,11 @@
 /// The conventions are FlashInfer's, so that data moves freely: request r owns pages
 /// `indices[offsets[r] ..< offsets[r + 1]]`, all full but the last, which holds
 /// `lastPageLengths[r]` tokens (1 to `pageSize`); a request without pages has no tokens.
-/// Equivalently a BSR matrix of block size (any, pageSize).
+/// Equivalently a BSR matrix of block size (any, pageSize), in which every block of queries reads
+/// all pages of its request; ``BlockRows`` says which of them where it does not.
+///
+/// A request's pages hold its tokens from the first on, unless `positions` says otherwise: a cache
+/// that has given up pages in the middle still knows where the others stand.
 public struct PageTable: Sendable, Hashable {
   /// Tokens of a page.
   public let pageSize: Int
@@ -11,7 +15,10 @@ public struct PageTable: Sendable, Hashable {
   public let offsets: [Int32]
   /// Pages in the order of their tokens.
   public let indices: [Int32]
-  /// Tokens of each request.
+  /// The absolute position of each page's first token; empty where every request's pages hold
+  /// consecutive tokens from its first on.
+  public let positions: [Int32]
+  /// Tokens of each request, those without pages among them: one more than its last position.
   public let kvLengths: [Int32]
 
   /// What is wrong with a page table.
@@ -32,6 +39,12 @@ public struct PageTable: Sendable, Hashable {
     case negativePage(request: Int, page: Int)
     /// A length is negative.
     case negativeLength(request: Int, value: Int)
+    /// There must be one length for each request.
+    case lengthCount(expected: Int, found: Int)
+    /// There must be one position for each page.
+    case positionCount(expected: Int, found: Int)
+    /// A page's first position is outside the request, or less than a page after the page before.
+    case position(request: Int, page: Int, value: Int, expected: ClosedRange<Int>)
     /// A number does not fit 32 bits.
     case tooLarge(Int)
   }
@@ -47,18 +60,10 @@ public struct PageTable: Sendable, Hashable {
   public init(offsets: [Int], indices: [Int], lastPageLengths: [Int], pageSize: Int)
     throws(Invalid)
   {
-    guard pageSize > 0, pageSize <= Int(Int32.max) else { throw .pageSize(pageSize) }
-    guard offsets.first == 0 else { throw .firstOffset(offsets.first) }
+    try Self.check(offsets: offsets, indices: indices, pageSize: pageSize)
     let requests = offsets.count - 1
     guard lastPageLengths.count == requests else {
       throw .lastPageLengthCount(expected: requests, found: lastPageLengths.count)
-    }
-    guard indices.count <= Int(Int32.max) else { throw .tooLarge(indices.count) }
-    for r in 0..<requests where offsets[r + 1] < offsets[r] {
-      throw .decreasingOffset(request: r, from: offsets[r], to: offsets[r + 1])
-    }
-    guard offsets[requests] == indices.count else {
-      throw .indexCount(expected: offsets[requests], found: indices.count)
     }
     var lengths: [Int32] = []
     lengths.reserveCapacity(requests)
@@ -68,16 +73,80 @@ public struct PageTable: Sendable, Hashable {
       guard pages == 0 ? last == 0 : (1...pageSize).contains(last) else {
         throw .lastPageLength(request: r, value: last, pageSize: pageSize)
       }
-      for page in indices[offsets[r]..<offsets[r + 1]] {
-        guard page >= 0 else { throw .negativePage(request: r, page: page) }
-        guard page < Int(Int32.max) else { throw .tooLarge(page) }
-      }
       lengths.append(try Self.length(pages: pages, last: last, pageSize: pageSize))
     }
     self.pageSize = pageSize
     self.offsets = offsets.map { Int32(truncatingIfNeeded: $0) }
     self.indices = indices.map { Int32(truncatingIfNeeded: $0) }
+    positions = []
     kvLengths = lengths
+  }
+
+  /// Checks and takes pages that hold any of their request's tokens, not only the first ones.
+  ///
+  /// Every page is full, but for the one that holds the request's last token. Masks, windows and
+  /// relative positions see the absolute positions; tokens without a page are not attended to.
+  ///
+  /// - Parameters:
+  ///   - offsets: `requests + 1` non-decreasing numbers, the first 0.
+  ///   - indices: The pages, in the order of their tokens.
+  ///   - positions: The absolute position of each page's first token, at least `pageSize` apart
+  ///     within a request; any multiple or none of the page size.
+  ///   - kvLengths: Tokens of each request, those without pages among them.
+  ///   - pageSize: Tokens of a page, at least 1.
+  public init(offsets: [Int], indices: [Int], positions: [Int], kvLengths: [Int], pageSize: Int)
+    throws(Invalid)
+  {
+    try Self.check(offsets: offsets, indices: indices, pageSize: pageSize)
+    let requests = offsets.count - 1
+    guard positions.count == indices.count else {
+      throw .positionCount(expected: indices.count, found: positions.count)
+    }
+    guard kvLengths.count == requests else {
+      throw .lengthCount(expected: requests, found: kvLengths.count)
+    }
+    var areConsecutive = true
+    for r in 0..<requests {
+      guard kvLengths[r] >= 0 else { throw .negativeLength(request: r, value: kvLengths[r]) }
+      guard kvLengths[r] <= Int(Int32.max) else { throw .tooLarge(kvLengths[r]) }
+      var least = 0
+      for i in offsets[r]..<offsets[r + 1] {
+        guard positions[i] >= least, positions[i] < kvLengths[r] else {
+          throw .position(
+            request: r, page: i - offsets[r], value: positions[i],
+            expected: least...max(least, kvLengths[r] - 1))
+        }
+        least = positions[i] + pageSize
+      }
+      // Pages do not overlap, so a request without gaps before its last page has none.
+      let pages = offsets[r + 1] - offsets[r]
+      areConsecutive = areConsecutive && pages * pageSize == least && kvLengths[r] <= least
+    }
+    self.pageSize = pageSize
+    self.offsets = offsets.map { Int32(truncatingIfNeeded: $0) }
+    self.indices = indices.map { Int32(truncatingIfNeeded: $0) }
+    self.positions = areConsecutive ? [] : positions.map { Int32(truncatingIfNeeded: $0) }
+    self.kvLengths = kvLengths.map { Int32(truncatingIfNeeded: $0) }
+  }
+
+  /// What all forms of a table must fulfil.
+  private static func check(offsets: [Int], indices: [Int], pageSize: Int) throws(Invalid) {
+    guard pageSize > 0, pageSize <= Int(Int32.max) else { throw .pageSize(pageSize) }
+    guard offsets.first == 0 else { throw .firstOffset(offsets.first) }
+    guard indices.count <= Int(Int32.max) else { throw .tooLarge(indices.count) }
+    let requests = offsets.count - 1
+    for r in 0..<requests where offsets[r + 1] < offsets[r] {
+      throw .decreasingOffset(request: r, from: offsets[r], to: offsets[r + 1])
+    }
+    guard offsets[requests] == indices.count else {
+      throw .indexCount(expected: offsets[requests], found: indices.count)
+    }
+    for r in 0..<requests {
+      for page in indices[offsets[r]..<offsets[r + 1]] {
+        guard page >= 0 else { throw .negativePage(request: r, page: page) }
+        guard page < Int(Int32.max) else { throw .tooLarge(page) }
+      }
+    }
   }
 
   private static func length(pages: Int, last: Int, pageSize: Int) throws(Invalid) -> Int32 {
@@ -136,6 +205,19 @@ public struct PageTable: Sendable, Hashable {
   public func pages(of r: Int) -> ArraySlice<Int32> {
     indices[Int(offsets[r])..<Int(offsets[r + 1])]
   }
+
+  /// The number of pages of request `r`.
+  public func pageCount(of r: Int) -> Int { Int(offsets[r + 1] - offsets[r]) }
+
+  /// The absolute position of the first token of page number `page` of request `r`.
+  public func position(of page: Int, in r: Int) -> Int {
+    positions.isEmpty ? page * pageSize : Int(positions[Int(offsets[r]) + page])
+  }
+
+  /// The tokens in page number `page` of request `r`, a full page but for the request's last token.
+  public func tokenCount(of page: Int, in r: Int) -> Int {
+    min(pageSize, Int(kvLengths[r]) - position(of: page, in: r))
+  }
 }
 
 extension PageTable.Invalid: CustomStringConvertible {
@@ -156,6 +238,13 @@ extension PageTable.Invalid: CustomStringConvertible {
         + "or 0 for a request without pages"
     case .negativePage(let r, let page): "page table: request \(r) names page \(page)"
     case .negativeLength(let r, let value): "page table: request \(r) has length \(value)"
+    case .lengthCount(let expected, let found):
+      "page table: \(expected) lengths expected, one for each request, found \(found)"
+    case .positionCount(let expected, let found):
+      "page table: \(expected) positions expected, one for each page, found \(found)"
+    case .position(let r, let page, let value, let expected):
+      "page table: page \(page) of request \(r) begins at position \(value); expected "
+        + "\(expected.lowerBound) ... \(expected.upperBound)"
     case .tooLarge(let value): "page table: \(value) does not fit 32 bits"
     }
   }

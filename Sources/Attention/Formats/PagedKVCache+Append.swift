@@ -19,7 +19,30 @@ extension PagedKVCache {
     guard batch.pages.pageSize == pageSize else {
       throw .pageSize(expected: pageSize, found: batch.pages.pageSize)
     }
+    if !batch.pages.positions.isEmpty {
+      do { try batch.checkNewTokens() } catch { throw .indices(error) }
+    }
     try append(keys: keys, values: values, slots: batch.newTokenSlots, on: device)
+  }
+
+  /// Stores keys and values at positions of requests: FlashInfer's `append_paged_kv_cache`.
+  ///
+  /// - Parameters:
+  ///   - keys: `rows × (kvHeads · headDimension)`.
+  ///   - values: `rows × (kvHeads · valueDimension)`; none where the cache is latent.
+  ///   - indices: The request and the position of each row, none twice.
+  ///   - pages: Each request's pages.
+  ///   - device: Whose threads convert.
+  public func append(
+    keys: MatrixView, values: MatrixView?, at indices: AppendIndices, pages: PageTable,
+    on device: CPUDevice
+  ) throws(Failure) {
+    guard pages.pageSize == pageSize else {
+      throw .pageSize(expected: pageSize, found: pages.pageSize)
+    }
+    let slots: [Int]
+    do { slots = try pages.slots(of: indices) } catch { throw .indices(error) }
+    try append(keys: keys, values: values, slots: slots, on: device)
   }
 
   /// Stores rows at slots, slot = page · pageSize + place in the page; a slot of −1 skips its row.

@@ -60,6 +60,8 @@ public final class PagedKVCache: @unchecked Sendable {
     case slot(Int, index: Int, limit: Int)
     /// The batch's pages have another size.
     case pageSize(expected: Int, found: Int)
+    /// The positions of appended tokens do not fit the batch's pages.
+    case indices(AppendIndices.Invalid)
     /// There must be one finite scale above 0 for each kv head.
     case scales(String, expected: Int, found: [Float])
     /// Values were given to a cache that has none of its own, or none to one that has.
@@ -161,6 +163,7 @@ extension PagedKVCache.Failure: CustomStringConvertible {
     case .shape(let what, let expected, let found):
       "KV cache: \(what) must be \(expected.map(String.init).joined(separator: " x ")), found "
         + found.map(String.init).joined(separator: " x ")
+    case .indices(let error): error.description
     case .slot(let slot, let index, let limit):
       "KV cache: slot \(slot) of row \(index) is outside 0 ..< \(limit)"
     case .pageSize(let expected, let found):

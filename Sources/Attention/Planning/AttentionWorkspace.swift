@@ -10,38 +10,77 @@ final class AttentionWorkspace {
   static let scorePitch = tileKeys + 16
 
   private let shape: AttentionShape
-  private var threads: [(memory: AlignedBuffer, scratch: Scratch)] = []
-  let scratches = Section<Scratch>()
-  private(set) var partialOutput = AlignedBuffer(byteCount: 0)
-  private(set) var partialLSE = AlignedBuffer(byteCount: 0)
+  private var variants: [VariantScratch]
+  private var memory: [AlignedBuffer] = []
   private var stateCapacity = 0
+  let scratches = Section<Scratch>()
+  /// Partial states: outputs of `valueDimension` floats, and natural log-sum-exps.
+  private(set) var partialOutput: UnsafeMutablePointer<Float>
+  private(set) var partialLSE: UnsafeMutablePointer<Float>
 
-  init(shape: AttentionShape, threads count: Int, variants: [VariantScratch]) {
+  init(shape: AttentionShape, variants: [VariantScratch]) {
     self.shape = shape
-    for i in 0..<count {
-      var layout = Scratch.Layout()
-      _ = Scratch(&layout, base: nil, shape, variants[i])
-      let memory = AlignedBuffer(byteCount: layout.bytes)
-      layout = Scratch.Layout()
-      let scratch = Scratch(
-        &layout, base: memory.bytes.baseAddress, shape, variants[i])
-      threads.append((memory, scratch))
-      scratches.append(scratch)
-    }
+    self.variants = variants
+    var states = PlanMemory()
+    partialOutput = states.take(Float.self, 0)
+    partialLSE = states.take(Float.self, 0)
+  }
+
+  /// Takes memory that grows as batches need it.
+  func allocate() {
+    var size = PlanMemory()
+    placeScratches(&size)
+    let buffer = AlignedBuffer(byteCount: size.bytes)
+    var memory = PlanMemory(buffer.bytes.baseAddress)
+    placeScratches(&memory)
+    self.memory = [buffer]
   }
 
   /// Gives every thread other memory for the variant's programs.
   func attach(_ variants: [VariantScratch]) {
+    self.variants = variants
     for (i, variant) in variants.enumerated() { scratches.elements[i].variant = variant }
   }
 
   /// Makes room for partial states, each of one row.
   func reserve(states: Int) {
     guard states > stateCapacity else { return }
-    stateCapacity = max(states, 2 * stateCapacity)
-    partialOutput = AlignedBuffer(byteCount: stateCapacity * shape.valueDimension * 4)
-    partialLSE = AlignedBuffer(byteCount: stateCapacity * 4)
+    let capacity = max(states, 2 * stateCapacity)
+    var size = PlanMemory()
+    placeStates(&size, capacity)
+    let buffer = AlignedBuffer(byteCount: size.bytes)
+    var memory = PlanMemory(buffer.bytes.baseAddress)
+    placeStates(&memory, capacity)
+    self.memory = Array(self.memory.prefix(1)) + [buffer]
   }
+
+  /// Counts, or takes, the memory of batches within bounds.
+  func place(_ memory: inout PlanMemory, states: Int) {
+    placeScratches(&memory)
+    placeStates(&memory, states)
+  }
+
+  /// Keeps the memory that everything has been placed in.
+  func keep(_ buffer: AlignedBuffer) {
+    memory = [buffer]
+  }
+
+  private func placeScratches(_ memory: inout PlanMemory) {
+    if !memory.isCounting { scratches.removeAll() }
+    for variant in variants {
+      let scratch = Scratch(&memory, shape, variant)
+      if !memory.isCounting { scratches.append(scratch) }
+    }
+  }
+
+  private func placeStates(_ memory: inout PlanMemory, _ states: Int) {
+    let output = memory.take(Float.self, states * shape.valueDimension)
+    let lse = memory.take(Float.self, states)
+    if !memory.isCounting { (partialOutput, partialLSE, stateCapacity) = (output, lse, states) }
+  }
+
+  /// The bytes in use: everything where there are bounds, otherwise what runs write.
+  var byteCount: Int { memory.reduce(0) { $0 + $1.bytes.count } }
 }
 
 /// One thread's working memory.
@@ -75,6 +114,8 @@ struct Scratch {
   let valueRows: UnsafeMutablePointer<UnsafeRawPointer?>
   let nextKeyRows: UnsafeMutablePointer<UnsafeRawPointer?>
   let nextValueRows: UnsafeMutablePointer<UnsafeRawPointer?>
+  /// The absolute positions of the tile's keys, where a page list says them.
+  let keyPositions: UnsafeMutablePointer<Int32>
   /// Panels made from rows, or widened.
   private let keyPanels: UnsafeMutablePointer<Float>
   private let valuePanels: UnsafeMutablePointer<Float>
@@ -85,55 +126,39 @@ struct Scratch {
   /// Memory of the variant's programs.
   var variant: VariantScratch
 
-  /// Hands out consecutive parts of a buffer; with no buffer it only counts.
-  struct Layout {
-    var bytes = 0
-
-    mutating func take<T>(_ type: T.Type, _ count: Int, of base: UnsafeMutableRawPointer?)
-      -> UnsafeMutablePointer<T>
-    {
-      // Counting needs some address that is never used.
-      let start = base ?? UnsafeMutableRawPointer(bitPattern: 64).unsafelyUnwrapped
-      let pointer = (start + bytes).assumingMemoryBound(to: T.self)
-      // An odd number of lines after each part keeps parts out of each other's cache sets.
-      bytes += (max(count, 1) * MemoryLayout<T>.stride + 63) / 64 * 64 + 64
-      return pointer
-    }
-  }
-
   init(
-    _ layout: inout Layout, base: UnsafeMutableRawPointer?, _ shape: AttentionShape,
-    _ variant: VariantScratch
+    _ layout: inout PlanMemory, _ shape: AttentionShape, _ variant: VariantScratch
   ) {
     let rows = AttentionPlan.largestTile
     let keys = AttentionWorkspace.tileKeys
     let padded = shape.headDimension + shape.headDimension % 2
     let blocks = keys / Int(SWA_PANEL_TOKENS)
     outputPitch = (shape.valueDimension + 31) / 32 * 32
-    places = layout.take(RowPlace.self, rows, of: base)
-    queryRows = layout.take(UnsafePointer<Float>?.self, rows, of: base)
-    queries = layout.take(Float.self, rows * padded, of: base)
-    scores = layout.take(Float.self, rows * AttentionWorkspace.scorePitch, of: base)
-    output = layout.take(Float.self, rows * outputPitch, of: base)
-    maximum = layout.take(Float.self, rows, of: base)
-    sum = layout.take(Float.self, rows, of: base)
-    rescale = layout.take(Float.self, rows, of: base)
-    visible = layout.take(swa_span.self, rows, of: base)
-    spans = layout.take(swa_span.self, rows, of: base)
-    panels = layout.take(UnsafeRawPointer?.self, blocks, of: base)
-    values = layout.take(UnsafeRawPointer?.self, blocks, of: base)
-    nextPanels = layout.take(UnsafeRawPointer?.self, blocks, of: base)
-    keyRows = layout.take(UnsafeRawPointer?.self, keys, of: base)
-    valueRows = layout.take(UnsafeRawPointer?.self, keys, of: base)
-    nextKeyRows = layout.take(UnsafeRawPointer?.self, keys, of: base)
-    nextValueRows = layout.take(UnsafeRawPointer?.self, keys, of: base)
+    places = layout.take(RowPlace.self, rows)
+    queryRows = layout.take(UnsafePointer<Float>?.self, rows)
+    queries = layout.take(Float.self, rows * padded)
+    scores = layout.take(Float.self, rows * AttentionWorkspace.scorePitch)
+    output = layout.take(Float.self, rows * outputPitch)
+    maximum = layout.take(Float.self, rows)
+    sum = layout.take(Float.self, rows)
+    rescale = layout.take(Float.self, rows)
+    visible = layout.take(swa_span.self, rows)
+    spans = layout.take(swa_span.self, rows)
+    panels = layout.take(UnsafeRawPointer?.self, blocks)
+    values = layout.take(UnsafeRawPointer?.self, blocks)
+    nextPanels = layout.take(UnsafeRawPointer?.self, blocks)
+    keyRows = layout.take(UnsafeRawPointer?.self, keys)
+    keyPositions = layout.take(Int32.self, keys)
+    valueRows = layout.take(UnsafeRawPointer?.self, keys)
+    nextKeyRows = layout.take(UnsafeRawPointer?.self, keys)
+    nextValueRows = layout.take(UnsafeRawPointer?.self, keys)
     keyPanelFloats = padded * Int(SWA_PANEL_TOKENS)
     valuePanelFloats = (shape.valueDimension + 15) / 16 * 16 * Int(SWA_PANEL_TOKENS)
-    keyPanels = layout.take(Float.self, blocks * keyPanelFloats, of: base)
-    valuePanels = layout.take(Float.self, blocks * valuePanelFloats, of: base)
-    clearedValues = layout.take(Float.self, valuePanelFloats, of: base)
+    keyPanels = layout.take(Float.self, blocks * keyPanelFloats)
+    valuePanels = layout.take(Float.self, blocks * valuePanelFloats)
+    clearedValues = layout.take(Float.self, valuePanelFloats)
     self.variant = variant
-    if base != nil {
+    if !layout.isCounting {
       // What is fetched ahead must be an address; before there is a next tile, any will do.
       let idle = UnsafeRawPointer(scores)
       nextPanels.update(repeating: idle, count: blocks)

@@ -6,7 +6,7 @@ extension Schedule {
   /// w/W to (w + 1)/W of it. Like Algorithm 1 it cuts keys into chunks no longer than an even share,
   /// but no worker gets more than its share, whatever the lengths, and there is nothing to sort.
   ///
-  /// A share ends at the boundary between two heads where one is near enough (1/64 of a share);
+  /// A share ends at the boundary between two heads where one is near enough (1/128 of a share);
   /// only otherwise are keys cut, which costs partial states.
   ///
   /// *Workspace bound.* Each of the workers − 1 ends of shares makes at most one cut, through one
@@ -19,7 +19,8 @@ extension Schedule {
   func cutLine(chunk: Int?) {
     var total = 0
     for tile in tiles.elements {
-      total += kvHeads * cost(rows: Int(tile.rowCount), kv: tile.length)
+      total +=
+        tile.heads(of: kvHeads).count * cost(rows: Int(tile.rowCount), kv: tile.length)
     }
     // Cuts add the cost of a tile's rows once more. Shares grow until they hold that too.
     for _ in 0..<6 {
@@ -67,15 +68,16 @@ extension Schedule {
     let rows = Int(tile.rowCount)
     let strand = cost(rows: rows, kv: keys.count)
     let slack = mayCut ? line.slack : max(line.slack, strand / 2)
-    var head = 0
-    while head < kvHeads {
+    let heads = tile.heads(of: kvHeads)
+    var head = heads.lowerBound
+    while head < heads.upperBound {
       let room = line.worker == workers - 1 ? Int.max : line.end + slack - line.position
-      let whole = room < strand ? 0 : min(kvHeads - head, room / max(strand, 1))
+      let whole = room < strand ? 0 : min(heads.upperBound - head, room / max(strand, 1))
       if whole > 0 {
         append(number, rows, keys, heads: head..<head + whole, isPartial: !isWhole)
         line.position += whole * strand
         head += whole
-        if head == kvHeads { return }
+        if head == heads.upperBound { return }
       }
       if mayCut, line.position < line.end - slack {
         cut(number, rows, keys, head: head, &line)
@@ -140,7 +142,7 @@ private struct Line {
   /// How far from its end a share may stop or begin.
   let slack: Int
   /// The slack's part of a share is 1 in this.
-  static let slack = 64
+  static let slack = 128
   private let share: Int
   private let remainder: Int
 

@@ -23,6 +23,7 @@ extension Schedule {
     chunkBound = max((share + granule - 1) / granule * granule, granule)
     for (number, tile) in tiles.elements.enumerated() {
       let length = tile.length
+      let heads = tile.heads(of: kvHeads)
       let pieces = max((length + chunkBound - 1) / chunkBound, 1)
       // ⌈length / pieces⌉ rounded up to the granule is ≤ L, which is a multiple of it.
       let step = ((length + pieces - 1) / pieces + granule - 1) / granule * granule
@@ -33,9 +34,9 @@ extension Schedule {
         chunks.append(
           WorkItem(
             tile: Int32(number), kvFirst: tile.kvFirst + Int32(first),
-            kvEnd: tile.kvFirst + Int32(end), firstHead: 0, headEnd: Int32(kvHeads),
-            state: isPartial ? Int32(stateCount) : -1))
-        if isPartial { stateCount += Int(tile.rowCount) * kvHeads }
+            kvEnd: tile.kvFirst + Int32(end), firstHead: Int32(heads.lowerBound),
+            headEnd: Int32(heads.upperBound), state: isPartial ? Int32(stateCount) : -1))
+        if isPartial { stateCount += Int(tile.rowCount) * heads.count }
         first = end
       } while first < length
     }

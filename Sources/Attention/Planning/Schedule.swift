@@ -30,7 +30,7 @@ package final class Schedule {
   var chunkBound = 0
   /// The number of workers.
   package let workers: Int
-  /// Key/value heads; every tile is worked on for each of them.
+  /// Key/value heads; a tile is worked on for each of them or for one.
   package let kvHeads: Int
   /// Query heads of a key/value head.
   package let group: Int
@@ -45,7 +45,7 @@ package final class Schedule {
   let keys = Section<UInt64>()
   let heap = Section<UInt64>()
   let owners = Section<Int32>()
-  private let partCounts = Section<Int32>()
+  let partCounts = Section<Int32>()
 
   /// The keys of a chunk under the rule `.invariant`.
   package static let invariantChunk = 2_048
@@ -93,6 +93,15 @@ package final class Schedule {
       rule == .longestFirst ? chunks : items, queryRows: queryRows, queryCount: queryCount)
   }
 
+  /// The cost of all tiles, uncut; in floating point, since a hostile batch may exceed an integer.
+  var work: Double {
+    var work = 0.0
+    for tile in tiles.elements {
+      work += Double(cost(rows: Int(tile.rowCount), kv: tile.length))
+    }
+    return work * Double(kvHeads)
+  }
+
   /// The tiles of a group that is taller than a tile; 1 where tiles hold whole queries.
   var parts: Int { (group + AttentionPlan.largestTile - 1) / AttentionPlan.largestTile }
 
@@ -100,47 +109,87 @@ package final class Schedule {
   private func collectMerges(
     _ items: Section<WorkItem>, queryRows: UnsafePointer<Int32>, queryCount: Int
   ) {
-    let slots = queryCount * kvHeads * parts
-    partCounts.fill(0, count: slots)
-    forEachPart(of: items, queryRows) { slot, _, _ in partCounts.base[slot] += 1 }
-    var total: Int32 = 0
-    for slot in 0..<slots where partCounts.base[slot] > 0 {
-      let (place, part) = slot.quotientAndRemainder(dividingBy: parts)
-      let (query, kvHead) = place.quotientAndRemainder(dividingBy: kvHeads)
-      let member = part * AttentionPlan.largestTile
-      merges.append(
-        MergeItem(
-          query: Int32(query), queryHead: Int32(kvHead * group + member),
-          heads: Int32(min(group - member, AttentionPlan.largestTile)), first: total,
-          count: partCounts.base[slot]))
-      (total, partCounts.base[slot]) = (total + partCounts.base[slot], total)
-    }
-    mergeStates.fill(0, count: Int(total))
-    forEachPart(of: items, queryRows) { slot, state, _ in
-      mergeStates.base[Int(partCounts.base[slot])] = Int32(state)
-      partCounts.base[slot] += 1
-    }
-  }
-
-  /// Visits every (query, head, part of a tall group) of every item that leaves partial states.
-  @inline(__always)
-  private func forEachPart(
-    of items: Section<WorkItem>, _ queryRows: UnsafePointer<Int32>,
-    _ body: (_ slot: Int, _ state: Int, _ members: Int) -> Void
-  ) {
-    for item in items.elements where item.state >= 0 {
-      let tile = tiles.base[Int(item.tile)]
-      let rows = Int(tile.rowCount)
-      let members = min(group, rows)
-      let part = Int(tile.firstMember) / AttentionPlan.largestTile
-      for head in Int(item.firstHead)..<Int(item.headEnd) {
-        let states = Int(item.state) + (head - Int(item.firstHead)) * rows
-        for (i, row) in stride(from: 0, to: rows, by: members).enumerated() {
-          let query = Int(queryRows[Int(tile.firstQuery) + i])
-          body((query * kvHeads + head) * parts + part, states + row, members)
+    let (parts, largestTile) = (parts, AttentionPlan.largestTile)
+    partCounts.fill(0, count: queryCount * kvHeads * parts)
+    let counts = partCounts.base
+    forEachPart(of: items, queryRows) { slot, _ in counts[slot] &+= 1 }
+    var (total, slot) = (Int32(0), 0)
+    for query in 0..<queryCount {
+      for queryHead in stride(from: 0, to: kvHeads * group, by: group) {
+        for member in stride(from: 0, to: group, by: largestTile) {
+          let count = counts[slot]
+          if count > 0 {
+            merges.append(
+              MergeItem(
+                query: Int32(truncatingIfNeeded: query),
+                queryHead: Int32(truncatingIfNeeded: queryHead + member),
+                heads: Int32(truncatingIfNeeded: min(group - member, largestTile)), first: total,
+                count: count))
+            counts[slot] = total
+            total += count
+          }
+          slot += 1
         }
       }
     }
+    mergeStates.setCount(Int(total))
+    let states = mergeStates.base
+    forEachPart(of: items, queryRows) { slot, state in
+      states[Int(counts[slot])] = Int32(truncatingIfNeeded: state)
+      counts[slot] &+= 1
+    }
+  }
+
+  /// Visits every (query, head, part of a tall group) of every item that leaves partial states,
+  /// with the state of its first row.
+  @inline(__always)
+  private func forEachPart(
+    of items: Section<WorkItem>, _ queryRows: UnsafePointer<Int32>,
+    _ body: (_ slot: Int, _ state: Int) -> Void
+  ) {
+    let parts = parts
+    for item in items.elements where item.state >= 0 {
+      let tile = tiles.base[Int(item.tile)]
+      let rows = Int(tile.rowCount)
+      let part = Int(tile.firstMember) / AttentionPlan.largestTile
+      var (row, entry) = (0, Int(tile.firstQuery))
+      while row < rows {
+        var slot = (Int(queryRows[entry]) * kvHeads + Int(item.firstHead)) * parts + part
+        var state = Int(item.state) + row
+        for _ in 0..<item.heads {
+          body(slot, state)
+          slot &+= parts
+          state &+= rows
+        }
+        row += group
+        entry += 1
+      }
+    }
+  }
+}
+
+extension Schedule {
+  /// Counts, or takes, the memory of batches within bounds.
+  func place(_ memory: inout PlanMemory, _ capacity: PlanCapacity) {
+    memory.take(tiles, capacity.tiles)
+    memory.take(items, capacity.items)
+    memory.take(workerOffsets, workers + 1)
+    memory.take(merges, capacity.merges)
+    memory.take(mergeStates, capacity.states)
+    memory.take(partCounts, capacity.parts)
+    guard rule == .longestFirst else { return }
+    memory.take(chunks, capacity.items)
+    memory.take(keys, capacity.items)
+    memory.take(heap, workers)
+    memory.take(owners, capacity.items)
+  }
+
+  var addresses: [UnsafeRawPointer] {
+    [
+      .init(tiles.base), .init(items.base), .init(workerOffsets.base), .init(merges.base),
+      .init(mergeStates.base), .init(partCounts.base), .init(chunks.base), .init(keys.base),
+      .init(heap.base), .init(owners.base),
+    ]
   }
 }
 
@@ -182,14 +231,22 @@ extension Schedule {
   /// The cost of the most loaded worker.
   package var makespan: Int { (0..<workers).map(load).max() ?? 0 }
 
-  /// No schedule can be shorter: an even share of all tiles uncut, or the smallest piece that the
-  /// largest tile's keys can be cut into.
+  /// No schedule can be shorter: an even share of the keys and of packing rows, once for every
+  /// (tile, head) and for every worker; nor than the smallest piece that any tile can be cut into.
   package var lowerBound: Int {
-    var (total, piece) = (0, 0)
+    var (keys, piece, rows, fewest, strands) = (0, 0, 0, Int.max, 0)
     for tile in tiles.elements {
-      total += kvHeads * cost(rows: Int(tile.rowCount), kv: tile.length)
+      let packing = cost(rows: Int(tile.rowCount), kv: 0)
+      let heads = tile.heads(of: kvHeads).count
+      keys += heads * (cost(rows: Int(tile.rowCount), kv: tile.length) - packing)
+      rows += heads * packing
+      strands += heads
+      fewest = min(fewest, packing)
       piece = max(piece, cost(rows: Int(tile.rowCount), kv: min(tile.length, granule)))
     }
+    // A worker without a piece leaves its share to the others.
+    let more = max(workers - strands, 0)
+    let total = keys + rows + (tiles.count > 0 ? more * fewest : 0)
     return max((total + workers - 1) / workers, piece)
   }
 }

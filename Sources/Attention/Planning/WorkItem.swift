@@ -16,6 +16,11 @@ package struct QueryTile: Sendable, Hashable, BitwiseCopyable {
   package var kvFirst: Int32
   /// The end of the keys read.
   package var kvEnd: Int32
+  /// Whether keys are numbered through the tile's own list of pages, whose absolute positions
+  /// stand beside their indices; if not, a key's number is its position.
+  package var hasPositions: Bool
+  /// The only key/value head that the tile is for; −1 stands for all.
+  package var kvHead: Int32
   /// Whether its rows read no keys outside this tile.
   package var isSole: Bool
   /// Whether its keys may be cut in batch-invariant plans: a property of its request alone.
@@ -24,7 +29,8 @@ package struct QueryTile: Sendable, Hashable, BitwiseCopyable {
   /// A tile.
   package init(
     firstQuery: Int32 = 0, firstMember: Int32 = 0, rowCount: Int32, pages: Int32 = 0,
-    kvFirst: Int32, kvEnd: Int32, isSole: Bool = true, isShort: Bool = true
+    kvFirst: Int32, kvEnd: Int32, hasPositions: Bool = false, kvHead: Int32 = -1,
+    isSole: Bool = true, isShort: Bool = true
   ) {
     self.firstQuery = firstQuery
     self.firstMember = firstMember
@@ -32,12 +38,20 @@ package struct QueryTile: Sendable, Hashable, BitwiseCopyable {
     self.pages = pages
     self.kvFirst = kvFirst
     self.kvEnd = kvEnd
+    self.hasPositions = hasPositions
+    self.kvHead = kvHead
     self.isSole = isSole
     self.isShort = isShort
   }
 
   @inline(__always)
   var length: Int { Int(kvEnd - kvFirst) }
+
+  /// The key/value heads that the tile is for.
+  @inline(__always)
+  func heads(of kvHeads: Int) -> Range<Int> {
+    kvHead < 0 ? 0..<kvHeads : Int(kvHead)..<Int(kvHead) + 1
+  }
 }
 
 /// A chunk of a query tile's keys, for some key/value heads: a worker's unit of work.
@@ -73,29 +87,4 @@ package struct MergeItem: Sendable, Hashable, BitwiseCopyable {
   package var first: Int32
   /// The number of parts.
   package var count: Int32
-}
-
-/// What work costs, in arbitrary units: rows·perRow + kv·(perKV + rows·perScore) for each
-/// key/value head.
-///
-/// The paper's cost is α·l_q + β·l_kv, for tiles of one size; here a tile has as many rows as its
-/// request fills, so the product term tells a decode tile from a prefill tile of the same length.
-package struct CostModel: Sendable, Hashable {
-  /// α: packing and writing a row.
-  package var perRow = 16
-  /// β: reading a key and a value.
-  package var perKV = 7
-  /// Multiplying one row with one key and value.
-  package var perScore = 1
-
-  /// The default weights.
-  package init() {}
-
-  @inline(__always)
-  package func callAsFunction(rows: Int, kv: Int) -> Int {
-    rows * perRow + kv * perKey(rows: rows)
-  }
-
-  @inline(__always)
-  func perKey(rows: Int) -> Int { perKV + rows * perScore }
 }

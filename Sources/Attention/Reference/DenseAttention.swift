@@ -24,6 +24,8 @@ package struct DenseAttention {
     package var key: (_ position: Int, _ head: Int) -> [Float]
     /// The value of a position and kv head.
     package var value: (_ position: Int, _ head: Int) -> [Float]
+    /// Whether a new token of a kv head looks at a position at all; `nil` where all look at all.
+    package var attends: ((_ i: Int, _ head: Int, _ position: Int) -> Bool)?
 
     /// A request.
     package init(
@@ -77,6 +79,7 @@ package struct DenseAttention {
     let query = transformed(request.query(i, head), by: .query, at: place, surroundings)
     var scores: [(position: Int, score: Double)] = []
     for position in 0..<request.kvLength {
+      if let attends = request.attends, !attends(i, kvHead, position) { continue }
       place.kv = position
       guard variant.maskExpression.evaluate(at: place, in: surroundings) != 0 else { continue }
       let key = transformed(request.key(position, kvHead), by: .key, at: place, surroundings)

@@ -28,3 +28,29 @@ public struct LogSumExp: Sendable, Hashable, BitwiseCopyable {
   @inlinable
   public var isEmpty: Bool { natural == -.infinity }
 }
+
+extension LogSumExp {
+  /// The base that a tensor's logarithms have.
+  public enum Base: Sendable, Hashable {
+    /// e, as in this engine.
+    case natural
+    /// 2, as in FlashInfer.
+    case two
+  }
+
+  /// A value given in some base.
+  public init(_ value: Float, base: Base) {
+    switch base {
+    case .natural: self.init(natural: value)
+    case .two: self.init(base2: value)
+    }
+  }
+
+  /// The value in some base.
+  public func value(in base: Base) -> Float {
+    switch base {
+    case .natural: natural
+    case .two: base2
+    }
+  }
+}

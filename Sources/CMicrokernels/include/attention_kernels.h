@@ -181,6 +181,8 @@ typedef struct swa_tile_memory {
   size_t row_pointer_pitch;
   /// The number of the first column: where loads begin and what IOTA counts from.
   size_t first;
+  /// Where not NULL, the number of each column: loads read there, and IOTA gives it.
+  const int32_t *positions;
   /// What masked elements become.
   float masked;
 } swa_tile_memory;

@@ -58,4 +58,8 @@ size_t swa_format_unit_bytes(swa_format format);
 void swa_pack_panel(swa_format format, const uint8_t *rows, size_t row_bytes, size_t outputs,
                     size_t inputs, uint8_t *panel);
 
+/// Packs rows of halves as a panel of format SWA_BF16, each rounded to the nearest bfloat16.
+void swa_pack_panel_of_halves(const uint8_t *rows, size_t row_bytes, size_t outputs, size_t inputs,
+                              uint8_t *panel);
+
 #endif

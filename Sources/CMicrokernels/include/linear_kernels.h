@@ -9,6 +9,8 @@
 #include "isa.h"
 #include "linear_formats.h"
 #include "operator_kernels.h"
+#include "sampling_kernels.h"
+#include "rounded_kernels.h"
 
 /// One product y = x·Wᵀ + bias as the kernels see it. Rows of W are outputs.
 typedef struct swa_linear_job {
@@ -52,6 +54,9 @@ typedef struct SWA_SENDABLE swa_linear_kernels {
   /// By `swa_format`, SWA_FORMAT_COUNT of them.
   const swa_format_kernels *formats;
 
+  /// By `swa_format`: products of rounded activations; `rounding` is 0 where there are none.
+  const swa_rounded_kernels *rounded;
+
   /// y[rows][columns] = x[rows][inputs] · panel[inputs][16], plus `bias` (16 floats) unless NULL,
   /// plus y where `accumulate`; `columns` is 1 to 16.
   void (*many)(const float *x, size_t x_stride, size_t rows, const float *panel, size_t inputs,
@@ -64,8 +69,14 @@ typedef struct SWA_SENDABLE swa_linear_kernels {
   /// number of floating-point operations done.
   size_t (*multiply_add)(size_t iterations, float *sink);
 
+  /// The same for 8-bit integers; NULL where the level has none.
+  size_t (*multiply_add_bytes)(size_t iterations, float *sink);
+
   /// The row operators.
   swa_operator_kernels operators;
+
+  /// The kernels over a vocabulary.
+  swa_sampling_kernels sampling;
 } swa_linear_kernels;
 
 /// The kernels of a level, or NULL where `swa_isa_available` says no.

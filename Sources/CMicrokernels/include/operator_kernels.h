@@ -9,8 +9,13 @@
 /// The operators of one instruction-set level. Each works on one row of `count` floats; the
 /// result may overwrite an operand that starts at the same address.
 typedef struct SWA_SENDABLE swa_operator_kernels {
-  /// y[i] = x[i] / √(mean(x²) + epsilon) · weight[i]; weight NULL means 1.
-  void (*rms_norm)(const float *x, const float *weight, float epsilon, float *y, size_t count);
+  /// y[i] = x[i] / √(mean(x²) + epsilon) · (weight[i] + offset); weight NULL means a factor of 1.
+  void (*rms_norm)(const float *x, const float *weight, float offset, float epsilon, float *y,
+                   size_t count);
+
+  /// residual[i] += delta[i], and `rms_norm` of the sum; y may be `delta`.
+  void (*add_rms_norm)(const float *delta, float *residual, const float *weight, float offset,
+                       float epsilon, float *y, size_t count);
 
   /// y[i] = (x[i] − mean(x)) / √(variance(x) + epsilon) · weight[i] + bias[i]; bias may be NULL.
   void (*layer_norm)(const float *x, const float *weight, const float *bias, float epsilon,
@@ -22,17 +27,23 @@ typedef struct SWA_SENDABLE swa_operator_kernels {
   /// y[i] *= factor.
   void (*scale)(float factor, float *y, size_t count);
 
+  /// y[i] = wa·a[i] + wb·b[i]; an operand whose weight is 0 is not read.
+  void (*combine)(const float *a, float wa, const float *b, float wb, float *y, size_t count);
+
   /// y[i] = silu(gate[i]) · up[i], silu(x) = x / (1 + e^−x).
   void (*silu_and_multiply)(const float *gate, const float *up, float *y, size_t count);
 
   /// y[i] = gelu(gate[i]) · up[i] with the tanh form of GELU.
   void (*gelu_tanh_and_multiply)(const float *gate, const float *up, float *y, size_t count);
 
+  /// y[i] = gelu(gate[i]) · up[i] with the exact GELU.
+  void (*gelu_and_multiply)(const float *gate, const float *up, float *y, size_t count);
+
   /// y[i] = x[i] · Φ(x[i]), Φ the normal distribution.
   void (*gelu)(const float *x, float *y, size_t count);
 
-  /// x becomes e^x / Σ e^x; where all are −∞, 0.
-  void (*softmax)(float *x, size_t count);
+  /// x becomes e^(x·scale) / Σ e^(x·scale), scale > 0; where all are −∞, 0.
+  void (*softmax)(float scale, float *x, size_t count);
 
   /// The first index of the largest element; NaN is never the largest.
   size_t (*largest)(const float *x, size_t count);

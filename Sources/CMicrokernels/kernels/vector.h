@@ -94,3 +94,50 @@ SWA_INLINE vf vf_exp(vf x) {
   vf y = p * scale1 * scale2;
   return vf_select(x == x, y, x);
 }
+
+/// The larger of each pair; the second where either is NaN.
+SWA_INLINE vf larger(vf a, vf b) {
+#if SWA_LANES == 16
+  return (vf)_mm512_max_ps((__m512)a, (__m512)b);
+#elif SWA_LANES == 8
+  return (vf)_mm256_max_ps((__m256)a, (__m256)b);
+#else
+  return vf_max(a, b);
+#endif
+}
+
+/// The largest element of numbers.
+SWA_INLINE float vf_largest(vf v) {
+#if SWA_LANES == 16
+  return _mm512_reduce_max_ps((__m512)v);
+#else
+  float lanes[SWA_LANES];
+  vf_store(lanes, v);
+  for (int width = SWA_LANES / 2; width > 0; width /= 2)
+    for (int i = 0; i < width; i++)
+      lanes[i] = lanes[i + width] > lanes[i] ? lanes[i + width] : lanes[i];
+  return lanes[0];
+#endif
+}
+
+/// e^x for x ≤ 0, to about 1 ulp down to −87; smaller results are 0; NaN stays NaN.
+///
+/// x = n·ln 2 + r, |r| ≤ ln 2 / 2; e^r = 1 + r + r²·P(r) with P of degree 4 (a minimax fit, error
+/// 3e-9 relative).
+SWA_INLINE vf exp_of_negative(vf x) {
+  vf lowest = vf_set(-87.f);
+  vf shifted = larger(lowest, x) * vf_set(0x1.715476p0f) + vf_set(0x1.8p23f);
+  vf whole = shifted - vf_set(0x1.8p23f);
+  vf r = larger(lowest, x) - whole * vf_set(0x1.62e400p-1f);
+  r = r - whole * vf_set(0x1.7f7d1cp-20f);
+  vf p = vf_set(0x1.6a23e4p-10f);
+  p = p * r + vf_set(0x1.123a2p-7f);
+  p = p * r + vf_set(0x1.5558f2p-5f);
+  p = p * r + vf_set(0x1.555492p-3f);
+  p = p * r + vf_set(0x1.fffffcp-2f);
+  p = p * r + vf_set(1);
+  p = p * r + vf_set(1);
+  // The low bits of `shifted` hold n; moved to the exponent they multiply by 2^n.
+  vf y = (vf)((vi)p + ((vi)shifted << 23));
+  return vf_select(x < lowest, (vf){}, y);
+}

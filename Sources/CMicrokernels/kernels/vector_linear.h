@@ -4,6 +4,10 @@
 #undef PANEL_VECTORS
 #define PANEL_VECTORS (SWA_PANEL / SWA_LANES)
 
+/// Whether the level multiplies 8-bit integers (see linear_round.inc).
+#undef SWA_LEVEL_HAS_BYTES
+#define SWA_LEVEL_HAS_BYTES (SWA_LANES >= 8)
+
 SWA_INLINE vu vu_load(const void *p) {
   vu v;
   memcpy(&v, p, sizeof v);

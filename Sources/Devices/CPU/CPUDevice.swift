@@ -1,5 +1,7 @@
 package import CMicrokernels
 import Glibc
+internal import Synchronization
+internal import Tensors
 
 /// A processor as the engine sees it: an instruction-set level and a pool of workers.
 public final class CPUDevice: Sendable {
@@ -17,6 +19,9 @@ public final class CPUDevice: Sendable {
 
   /// What the workers scribble on.
   package let scratch: WorkerScratch
+
+  /// The rounded activations of the product that runs.
+  let roundedRows = Mutex(AlignedBuffer(byteCount: 0))
 
   /// Where packed weights live.
   package let panelMemory = PanelMemory()

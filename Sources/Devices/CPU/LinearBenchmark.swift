@@ -19,6 +19,12 @@ package struct LinearMeasurement: Sendable {
   /// Weights read per second, in bytes.
   package var bandwidth: Double { Double(weightBytes) / seconds }
 
+  /// The precision that was asked for.
+  package let precision: LinearPrecision
+
+  /// Whether activations were rounded.
+  package let isRounded: Bool
+
   /// Multiplications and additions per second.
   package var operations: Double { 2 * Double(rows) * Double(outputs) * Double(inputs) / seconds }
 }
@@ -31,14 +37,15 @@ extension CPUDevice {
   ///
   /// - Parameters:
   ///   - type: A type that linear layers support.
+  ///   - precision: How activations are treated.
   ///   - rows: The numbers of rows, M, to time.
   ///   - outputs: N.
   ///   - inputs: K, a multiple of the type's block.
   ///   - workingSet: Bytes of all matrices together.
   ///   - budget: Seconds that each number of rows may take.
   package func benchmarkLinear(
-    _ type: ElementType, rows: [Int], outputs: Int, inputs: Int, workingSet: Int = 256 << 20,
-    budget: Double = 0.5
+    _ type: ElementType, precision: LinearPrecision = .exact, rows: [Int], outputs: Int,
+    inputs: Int, workingSet: Int = 256 << 20, budget: Double = 0.5
   ) throws(LinearWeights.Failure) -> [LinearMeasurement] {
     guard let bytes = type.byteCount(of: inputs), bytes > 0, outputs > 0 else {
       throw .shape(type, rows: outputs, columns: inputs)
@@ -51,7 +58,7 @@ extension CPUDevice {
       layers.append(
         try LinearWeights(
           type, rows: outputs, columns: inputs, bytes: UnsafeRawBufferPointer(stored.bytes),
-          device: self))
+          precision: precision, device: self))
     } while layers.count * layers[0].byteCount < workingSet
     return rows.map { rows in
       let x = AlignedBuffer(byteCount: rows * inputs * MemoryLayout<Float>.stride)
@@ -73,7 +80,8 @@ extension CPUDevice {
       }
       return LinearMeasurement(
         type: type, rows: rows, outputs: outputs, inputs: inputs,
-        seconds: times.sorted()[times.count / 2], weightBytes: layers[0].byteCount)
+        seconds: times.sorted()[times.count / 2], weightBytes: layers[0].byteCount,
+        precision: precision, isRounded: layers[0].rounded != nil)
     }
   }
 }

@@ -56,18 +56,28 @@ extension CPUDevice {
   ///
   /// - Parameter pairs: Pairs of bf16 rather than 32-bit floats, where the level has them.
   package func fmaPeak(pairs: Bool = false, repetitions: Int = 10) -> Double {
-    guard
-      let multiplyAdd = pairs
+    peak(
+      of: pairs
         ? attentionKernels.multiply_add_pairs ?? linearKernels.multiply_add
-        : linearKernels.multiply_add
-    else { return 0 }
+        : linearKernels.multiply_add, repetitions)
+  }
+
+  /// The same for dot products of 8-bit integers; 0 where the level has none.
+  package func bytePeak(repetitions: Int = 10) -> Double {
+    peak(of: linearKernels.multiply_add_bytes, repetitions)
+  }
+
+  private func peak(
+    of kernel: (@convention(c) (Int, UnsafeMutablePointer<Float>?) -> Int)?, _ repetitions: Int
+  ) -> Double {
+    guard let kernel else { return 0 }
     let operations = Atomic<Int>(0)
     let seconds = fastest(of: repetitions) {
       operations.store(0, ordering: .relaxed)
       pool.forkJoin { _ in
         withUnsafeTemporaryAllocation(of: Float.self, capacity: 32) { sink in
           for i in sink.indices { sink[i] = i < 16 ? 0.999 : 0.001 }
-          let done = sink.baseAddress.map { multiplyAdd(5_000_000, $0) } ?? 0
+          let done = sink.baseAddress.map { kernel(5_000_000, $0) } ?? 0
           operations.add(done, ordering: .relaxed)
         }
       }

@@ -133,6 +133,27 @@ public final class WorkerPool: @unchecked Sendable {
     }
   }
 
+  /// As the other `forEachRange`, for work that uses its worker's scratch.
+  ///
+  /// Work of a single range runs on the calling thread as worker 0.
+  package func forEachRange(
+    _ count: Int, grain: Int, _ body: (_ range: Range<Int>, _ worker: Int) -> Void
+  ) {
+    let grain = max(grain, 1)
+    guard count > grain, self.count > 1 else {
+      if count > 0 { turn.withLock { _ in body(0..<count, 0) } }
+      return
+    }
+    let next = Atomic<Int>(0)
+    forkJoin { worker in
+      while true {
+        let start = next.add(grain, ordering: .relaxed).oldValue
+        guard start < count else { return }
+        body(start..<min(start + grain, count), worker)
+      }
+    }
+  }
+
   private struct Box {
     let body: (Int) -> Void
   }

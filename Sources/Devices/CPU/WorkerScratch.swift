@@ -4,8 +4,8 @@ internal import Tensors
 ///
 /// Grows to the largest request and is then reused, so that steady work allocates nothing.
 ///
-/// - Invariant: slot `w` is touched only by worker `w` inside its pool's `forkJoin` or `alone`,
-///   which run one piece of work at a time.
+/// - Invariant: slot `w` is touched only by worker `w` inside its pool's `forkJoin` or the
+///   `forEachRange` that names the worker, which run one piece of work at a time.
 package final class WorkerScratch: @unchecked Sendable {
   private let slots: UnsafeMutableBufferPointer<AlignedBuffer>
 

@@ -66,7 +66,7 @@ public final class Session {
     _ prompt: [TokenID], options: GenerationOptions, onText: (String) -> Bool = { _ in true }
   ) throws -> Generation {
     try check(prompt)
-    let sampler = try Sampler(options.sampling)
+    let sampler = try Sampler(options.sampling, device: device)
     var detokenizer = StreamingDetokenizer(bundle.tokenizer)
     var matcher = StopMatcher(options.stops)
     var result = Generation(promptTokens: prompt)

@@ -1,3 +1,5 @@
+internal import Devices
+
 /// How the next token is chosen from the logits.
 ///
 /// Applied in this order: temperature, top-k, top-p, min-p, then one random draw. Temperature 0 is
@@ -16,6 +18,9 @@ public struct SamplingParameters: Sendable, Hashable {
 
   /// Greedy choice.
   public init() {}
+
+  /// Which tokens may be drawn.
+  var filter: SamplingFilter { SamplingFilter(topK: topK, topP: topP, minP: minP) }
 
   /// What is wrong with a parameter.
   public struct Invalid: Error, Hashable, CustomStringConvertible {

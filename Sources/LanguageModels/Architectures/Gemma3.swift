@@ -52,13 +52,12 @@ struct SandwichNormBlock: DecoderBlock {
   }
 
   func run(_ pass: ForwardPass) throws {
-    attentionNorm.run(pass.hidden, into: pass.normed, pass)
+    try attentionNorm.run(pass.hidden, into: pass.normed, pass)
     try attention.run(pass.normed, into: pass.branch, pass)
-    postAttentionNorm.run(pass.branch, into: pass.normed, pass)
-    pass.device.add(pass.normed, to: pass.hidden)
-    feedForwardNorm.run(pass.hidden, into: pass.normed, pass)
-    feedForward.run(pass.normed, into: pass.branch, pass)
-    postFeedForwardNorm.run(pass.branch, into: pass.normed, pass)
-    pass.device.add(pass.normed, to: pass.hidden)
+    try postAttentionNorm.run(pass.branch, into: pass.normed, pass)
+    try feedForwardNorm.run(adding: pass.normed, to: pass.hidden, into: pass.normed, pass)
+    try feedForward.run(pass.normed, into: pass.branch, pass)
+    try postFeedForwardNorm.run(pass.branch, into: pass.normed, pass)
+    try pass.device.add(pass.normed, to: pass.hidden)
   }
 }

@@ -33,9 +33,9 @@ struct PreNormBlock: DecoderBlock {
   }
 
   func run(_ pass: ForwardPass) throws {
-    attentionNorm.run(pass.hidden, into: pass.normed, pass)
+    try attentionNorm.run(pass.hidden, into: pass.normed, pass)
     try attention.run(pass.normed, into: pass.hidden, accumulate: true, pass)
-    feedForwardNorm.run(pass.hidden, into: pass.normed, pass)
-    feedForward.run(pass.normed, into: pass.hidden, accumulate: true, pass)
+    try feedForwardNorm.run(pass.hidden, into: pass.normed, pass)
+    try feedForward.run(pass.normed, into: pass.hidden, accumulate: true, pass)
   }
 }

@@ -24,12 +24,14 @@ struct GatedFeedForward: Sendable {
   }
 
   /// Runs the layer on the rows of `x`; the result replaces the rows of `y` or is added to them.
-  func run(_ x: MatrixView, into y: MatrixView, accumulate: Bool = false, _ pass: ForwardPass) {
+  func run(_ x: MatrixView, into y: MatrixView, accumulate: Bool = false, _ pass: ForwardPass)
+    throws
+  {
     LinearWeights.multiply(
       x, [.init(gate, into: pass.gate), .init(up, into: pass.up)])
     switch activation {
-    case .silu: pass.device.siluAndMultiply(pass.gate, pass.up, into: pass.gate)
-    case .geluTanh: pass.device.geluTanhAndMultiply(pass.gate, pass.up, into: pass.gate)
+    case .silu: try pass.device.siluAndMultiply(pass.gate, pass.up, into: pass.gate)
+    case .geluTanh: try pass.device.geluTanhAndMultiply(pass.gate, pass.up, into: pass.gate)
     }
     down.multiply(pass.gate, into: y, accumulate: accumulate)
   }

@@ -36,11 +36,11 @@ struct SelfAttention: Sendable {
         .init(query, into: pass.queries), .init(key, into: pass.keys),
         .init(value, into: pass.values),
       ])
-    queryNorm?.run(pass.queries, heads: configuration.headCount, into: pass.queries, pass)
-    keyNorm?.run(pass.keys, heads: configuration.kvHeadCount, into: pass.keys, pass)
+    try queryNorm?.run(pass.queries, heads: configuration.headCount, into: pass.queries, pass)
+    try keyNorm?.run(pass.keys, heads: configuration.kvHeadCount, into: pass.keys, pass)
     let rotation = pass.rotations[pass.kind]
-    pass.device.rotate(pass.queries, heads: configuration.headCount, by: rotation)
-    pass.device.rotate(pass.keys, heads: configuration.kvHeadCount, by: rotation)
+    try pass.device.rotate(pass.queries, heads: configuration.headCount, by: rotation)
+    try pass.device.rotate(pass.keys, heads: configuration.kvHeadCount, by: rotation)
     let cache = pass.caches[pass.layer]
     try cache.append(keys: pass.keys, values: pass.values, slots: pass.slots, on: pass.device)
     try pass.plans[pass.kind].run(queries: pass.queries, cache: cache, output: pass.attended)

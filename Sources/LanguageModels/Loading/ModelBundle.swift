@@ -15,30 +15,39 @@ public struct ModelBundle: Sendable {
 
   /// Loads a GGUF file, or a folder with `config.json`, safetensors and `tokenizer.json`.
   ///
+  /// - Parameters:
+  ///   - path: The file or the folder.
+  ///   - precision: How linear layers treat activations.
+  ///   - device: Where the model will run.
   /// - Throws: the errors of opening and reading checkpoints, `Tokenizer.LoadError`,
   ///   `ChatTemplate`'s errors and `ModelError`.
-  public init(path: String, device: CPUDevice) throws {
+  public init(path: String, precision: LinearPrecision = .exact, device: CPUDevice) throws {
     switch try OpenedCheckpoint.open(path: path) {
-    case .gguf(let file): try self.init(file, path: path, device: device)
-    case .safetensors(let folder): try self.init(folder, path: path, device: device)
+    case .gguf(let file): try self.init(file, path: path, precision, device: device)
+    case .safetensors(let folder): try self.init(folder, path: path, precision, device: device)
     }
   }
 
-  private init(_ file: GGUFFile, path: String, device: CPUDevice) throws {
+  private init(
+    _ file: GGUFFile, path: String, _ precision: LinearPrecision, device: CPUDevice
+  ) throws {
     self.path = path
     model = try LanguageModel(
-      file, metadata: ModelMetadata(file), storedName: { $0 }, device: device)
+      file, metadata: ModelMetadata(file), storedName: { $0 }, precision: precision,
+      device: device)
     tokenizer = try Tokenizer(GGUFVocabulary(file))
     chatTemplate = try tokenizer.chatTemplate.map { try ChatTemplate($0) }
   }
 
-  private init(_ folder: SafetensorsFolder, path: String, device: CPUDevice) throws {
+  private init(
+    _ folder: SafetensorsFolder, path: String, _ precision: LinearPrecision, device: CPUDevice
+  ) throws {
     self.path = path
     let metadata = try ModelMetadata(folder)
     model = try LanguageModel(
       folder, metadata: metadata,
       storedName: { HuggingFaceNames.tensor($0, architecture: metadata.architecture) },
-      device: device)
+      precision: precision, device: device)
     func bytes(_ name: String) throws -> [UInt8] {
       try MappedFile(path: "\(path)/\(name)").withBytes { Array($0) }
     }

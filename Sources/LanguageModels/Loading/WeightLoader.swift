@@ -8,6 +8,7 @@ struct WeightLoader {
   let checkpoint: any Checkpoint
   let configuration: ModelConfiguration
   let metadata: ModelMetadata
+  let precision: LinearPrecision
   let device: CPUDevice
   /// The name that this checkpoint gives to GGUF's tensor.
   let storedName: @Sendable (String) -> String
@@ -41,7 +42,7 @@ struct WeightLoader {
     do {
       return try LinearWeights(
         tensor.type, rows: tensor.rows, columns: tensor.columns, bytes: tensor.bytes, bias: bias,
-        device: device)
+        precision: precision, device: device)
     } catch {
       throw ModelError.tensor(tensor.name, problem: error.description)
     }

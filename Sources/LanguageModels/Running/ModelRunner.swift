@@ -79,8 +79,8 @@ public final class ModelRunner {
       for start in stride(from: 0, to: tokens.count, by: chunk) {
         let part = tokens[start..<min(start + chunk, tokens.count)]
         try step(part)
-        if let each { allLogits(part.count, each) }
-        if part.endIndex == tokens.count { lastLogits(part.count - 1) }
+        if let each { try allLogits(part.count, each) }
+        if part.endIndex == tokens.count { try lastLogits(part.count - 1) }
       }
     } catch {
       length = before
@@ -89,10 +89,10 @@ public final class ModelRunner {
     return tokens.isEmpty ? [] : logits
   }
 
-  private func lastLogits(_ row: Int) {
-    logits.withUnsafeMutableBufferPointer { logits in
+  private func lastLogits(_ row: Int) throws {
+    try logits.withUnsafeMutableBufferPointer { logits in
       guard let base = logits.baseAddress else { return }
-      model.logits(
+      try model.logits(
         pass, rows: row..<row + 1, into: MatrixView(base, rows: 1, columns: logits.count))
     }
   }
@@ -101,15 +101,15 @@ public final class ModelRunner {
   /// reuse weights, few enough to fit.
   private static let logitRows = 32
 
-  private func allLogits(_ count: Int, _ each: (UnsafeBufferPointer<Float>) -> Void) {
+  private func allLogits(_ count: Int, _ each: (UnsafeBufferPointer<Float>) -> Void) throws {
     let width = model.configuration.vocabularySize
     var buffer = [Float](repeating: 0, count: min(count, Self.logitRows) * width)
-    buffer.withUnsafeMutableBufferPointer { buffer in
+    try buffer.withUnsafeMutableBufferPointer { buffer in
       guard let base = buffer.baseAddress else { return }
       for start in stride(from: 0, to: count, by: Self.logitRows) {
         let rows = start..<min(start + Self.logitRows, count)
         let block = MatrixView(base, rows: rows.count, columns: width)
-        model.logits(pass, rows: rows, into: block)
+        try model.logits(pass, rows: rows, into: block)
         for row in 0..<rows.count {
           each(UnsafeBufferPointer(start: block.row(row), count: width))
         }

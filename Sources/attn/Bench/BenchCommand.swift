@@ -8,7 +8,8 @@ struct BenchCommand: ParsableCommand {
     discussion: "Figures mean something on an idle machine only.",
     subcommands: [
       BenchModelCommand.self, BenchKernelCommand.self, BenchLinearCommand.self,
-      BenchPerplexityCommand.self, BenchVariantCommand.self,
+      BenchPrefixCommand.self, BenchPlanCommand.self, BenchPerplexityCommand.self,
+      BenchVariantCommand.self, BenchSampleCommand.self,
     ],
     defaultSubcommand: BenchModelCommand.self)
 }

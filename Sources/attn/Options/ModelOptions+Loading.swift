@@ -9,7 +9,9 @@ extension ModelOptions {
     let device = try CPUDevice(threads: threads)
     let bar = ProgressBar()
     let location = try ModelStore().locate(model ?? ModelStore.defaultModel) { bar.update($0) }
-    return (try ModelBundle(path: location.path, device: device), device)
+    let bundle = try ModelBundle(
+      path: location.path, precision: precision.linear, device: device)
+    return (bundle, device)
   }
 
   /// A session with an empty cache.

@@ -23,6 +23,12 @@ struct ModelOptions: ParsableArguments {
   @Option(help: "The cache's element type: f32, f16 or bf16.")
   var kvType = KVType.f16
 
+  @Option(
+    help: ArgumentHelp(
+      "How linear layers treat activations: exact keeps 32-bit floats, fast rounds them to what the "
+        + "processor multiplies fastest."))
+  var precision = PrecisionName.fast
+
   enum KVType: String, CaseIterable, ExpressibleByArgument {
     case f32
     case f16
@@ -34,6 +40,19 @@ struct ModelOptions: ParsableArguments {
       case .f16: .float16
       case .bf16: .bfloat16
       }
+    }
+  }
+}
+
+/// Linear layers' precision as an argument.
+enum PrecisionName: String, CaseIterable, Encodable, ExpressibleByArgument {
+  case exact
+  case fast
+
+  var linear: LinearPrecision {
+    switch self {
+    case .exact: .exact
+    case .fast: .fast
     }
   }
 }

@@ -12,19 +12,26 @@ private let levels = InstructionSet.available
 
   @Test(arguments: levels)
   func siluAndMultiply(_ level: InstructionSet) throws {
-    try checkGated(level, { $0.siluAndMultiply($1, $2, into: $3) }) { $0 / (1 + exp(-$0)) }
+    try checkGated(level, { try $0.siluAndMultiply($1, $2, into: $3) }) { $0 / (1 + exp(-$0)) }
   }
 
   @Test(arguments: levels)
   func geluTanhAndMultiply(_ level: InstructionSet) throws {
-    try checkGated(level, { $0.geluTanhAndMultiply($1, $2, into: $3) }) { x in
+    try checkGated(level, { try $0.geluTanhAndMultiply($1, $2, into: $3) }) { x in
       let u = (2 / Double.pi).squareRoot() * (x + 0.044715 * x * x * x)
       return x / (1 + exp(-2 * u))
     }
   }
 
+  @Test(arguments: levels)
+  func geluAndMultiply(_ level: InstructionSet) throws {
+    try checkGated(level, { try $0.geluAndMultiply($1, $2, into: $3) }) {
+      0.5 * $0 * erfc(-$0 / 2.squareRoot())
+    }
+  }
+
   private func checkGated(
-    _ level: InstructionSet, _ run: (CPUDevice, MatrixView, MatrixView, MatrixView) -> Void,
+    _ level: InstructionSet, _ run: (CPUDevice, MatrixView, MatrixView, MatrixView) throws -> Void,
     _ exact: (Double) -> Double
   ) throws {
     let device = try CPUDevice(threads: 2, instructionSet: level)
@@ -35,7 +42,7 @@ private let levels = InstructionSet.available
       for j in 0..<count { (gate[i, j], up[i, j]) = (Self.values[j], Float(i) - 7.5) }
     }
     let y = Matrix(33, count, padding: 2, filled: .nan)
-    run(device, gate.view, up.view, y.view)
+    try run(device, gate.view, up.view, y.view)
     for i in 0..<33 {
       for j in 0..<count {
         let expected = exact(Double(gate[i, j])) * Double(up[i, j])
@@ -45,7 +52,7 @@ private let levels = InstructionSet.available
       }
     }
     #expect(y.paddingIsUntouched)
-    run(device, gate.view, up.view, gate.view)
+    try run(device, gate.view, up.view, gate.view)
     #expect(gate.values == y.values)
   }
 
@@ -59,7 +66,7 @@ private let levels = InstructionSet.available
     let x = Matrix(1, count, filled: 0)
     for j in 0..<count { x[0, j] = Self.values[j] }
     let y = Matrix(1, count, filled: .nan)
-    device.gelu(x.view, into: y.view)
+    try device.gelu(x.view, into: y.view)
     for j in 0..<count {
       let value = Double(x[0, j])
       let expected = 0.5 * value * erfc(-value / 2.squareRoot())
@@ -75,7 +82,7 @@ private let levels = InstructionSet.available
     let x = Matrix.random(50, width, using: &random)
     let y = Matrix.random(50, width, padding: 3, using: &random)
     let expected = zip(x.values, y.values).map { ($0 + $1) * 0.3 }
-    device.add(x.view, to: y.view)
+    try device.add(x.view, to: y.view)
     device.scale(y.view, by: 0.3)
     #expect(y.values == expected)
     #expect(y.paddingIsUntouched)
@@ -91,7 +98,7 @@ private let levels = InstructionSet.available
     x[3, 0] = .nan
     x[4, width / 2] = 3e38
     let original = x.values
-    device.softmax(x.view)
+    try device.softmax(x.view)
     for i in [0, 1, 4, 5, 6, 7, 8] where !(i == 1 && width == 1) {
       let row = original[i * width..<(i + 1) * width].map(Double.init)
       let largest = row.max() ?? 0
@@ -106,6 +113,46 @@ private let levels = InstructionSet.available
       #expect(x[3, j].isNaN)
     }
     #expect(x.paddingIsUntouched)
+  }
+
+  @Test(arguments: levels)
+  func softmaxWithTemperatures(level: InstructionSet) throws {
+    let device = try CPUDevice(threads: 2, instructionSet: level)
+    var random = SplitMix(state: 42)
+    let x = Matrix.random(3, 77, in: -20...20, using: &random)
+    let original = x.values
+    let temperatures: [Float] = [0.5, 1e-30, 30]
+    try device.softmax(x.view, temperatures: temperatures)
+    for i in 0..<3 {
+      let row = original[i * 77..<(i + 1) * 77].map { Double($0) / Double(temperatures[i]) }
+      let largest = row.max() ?? 0
+      let sum = row.reduce(0) { $0 + exp($1 - largest) }
+      for j in 0..<77 {
+        let expected = exp(row[j] - largest) / sum
+        #expect(abs(Double(x[i, j]) - expected) <= 2e-5 * expected + 1e-38)
+      }
+    }
+    let none = CPUDevice.OperatorFailure.value(
+      operation: "softmax", argument: "temperatures", index: 1, expected: "a finite number above 0",
+      found: "0.0")
+    #expect(throws: none) { try device.softmax(x.view, temperatures: [1, 0, 1]) }
+    #expect(
+      throws: CPUDevice.OperatorFailure.shape(
+        operation: "softmax", argument: "temperatures", expected: "1 or 3 elements", found: "2")
+    ) { try device.softmax(x.view, temperatures: [1, 2]) }
+  }
+
+  @Test func shapesAreChecked() throws {
+    let device = try CPUDevice(threads: 1)
+    let (a, b) = (Matrix(2, 3, filled: 0), Matrix(2, 4, filled: 0))
+    for operation: (MatrixView, MatrixView) throws -> Void in [
+      { try device.add($0, to: $1) }, { try device.gelu($0, into: $1) },
+      { try device.siluAndMultiply($0, $1, into: $1) },
+      { try device.geluTanhAndMultiply($0, $0, into: $1) },
+      { try device.geluAndMultiply($0, $0, into: $1) },
+    ] {
+      #expect(throws: CPUDevice.OperatorFailure.self) { try operation(a.view, b.view) }
+    }
   }
 
   @Test(arguments: levels, [1, 3, 16, 40, 49_152])

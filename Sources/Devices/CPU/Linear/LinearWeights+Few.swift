@@ -32,7 +32,7 @@ extension LinearWeights {
   }
 
   /// The product as the kernels see it, activations as they are.
-  private func job(_ x: MatrixView, _ product: Product) -> swa_linear_job {
+  func job(_ x: MatrixView, _ product: Product) -> swa_linear_job {
     swa_linear_job(
       panels: panelBase, panel_bytes: panelBytes, inputs: inputs, outputs: outputs,
       x: UnsafePointer(x.base), x_stride: x.stride, sums: nil, sums_stride: 0, rows: x.rows,
@@ -41,7 +41,7 @@ extension LinearWeights {
   }
 
   /// Points a job at activations prepared for quantised weights.
-  private func prepare(_ job: inout swa_linear_job, _ x: MatrixView, _ worker: Int) {
+  func prepare(_ job: inout swa_linear_job, _ x: MatrixView, _ worker: Int) {
     guard let prepare = kernels.prepare else { return }
     let groups = inputs / swa_format_group(format)
     let prepared = device.scratch.floats(x.rows * (inputs + groups), worker: worker)

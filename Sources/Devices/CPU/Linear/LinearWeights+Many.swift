@@ -5,11 +5,11 @@ internal import Tensors
 // Prefill and batches: a piece of a panel is converted to floats once for many rows.
 extension LinearWeights {
   /// Inputs of a piece: 256 × 16 floats stay in the first-level cache.
-  private static let pieceInputs = 256
+  static let pieceInputs = 256
 
   /// Rows of a block: 252 × 256 activations stay in the second-level cache; a multiple of every
   /// level's register block.
-  private static let blockRows = 252
+  static let blockRows = 252
 
   /// Workers take tiles of rows × panels as they get free.
   static func multiplyMany(_ x: MatrixView, _ products: [Product], _ device: CPUDevice) {
@@ -37,7 +37,7 @@ extension LinearWeights {
   }
 
   /// Inputs are the outer loop so that a block of activations is reused by all panels of a tile.
-  private func multiplyTile(
+  func multiplyTile(
     _ x: MatrixView, _ product: Product, rows: Range<Int>, panels: Range<Int>,
     _ piece: UnsafeMutablePointer<Float>
   ) {

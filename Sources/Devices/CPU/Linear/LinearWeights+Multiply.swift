@@ -21,7 +21,7 @@ extension LinearWeights {
 
   /// Computes y[M × N] = x[M × K] · Wᵀ + bias, or adds it to `y`.
   ///
-  /// Activations stay 32-bit floats. Every output is summed in an order that depends on K and M
+  /// Activations stay 32-bit floats, or are rounded first (`precision`). Every output is summed in an order that depends on K and M
   /// only, so results are bit-identical for any number of threads.
   ///
   /// - Precondition: `x.columns` is K, `y` is M × N, and they do not overlap.
@@ -42,6 +42,18 @@ extension LinearWeights {
           && product.weights.device === device,
         "linear product: shapes or devices differ")
     }
+    let rounded = products.count { $0.weights.rounded != nil }
+    if rounded == products.count {
+      multiplyRounded(x, products, device)
+    } else if rounded > 0 {
+      multiplyRounded(x, products.filter { $0.weights.rounded != nil }, device)
+      multiplyExact(x, products.filter { $0.weights.rounded == nil }, device)
+    } else {
+      multiplyExact(x, products, device)
+    }
+  }
+
+  private static func multiplyExact(_ x: MatrixView, _ products: [Product], _ device: CPUDevice) {
     if x.rows <= Int(SWA_FEW_ROWS) {
       multiplyFew(x, products, device)
     } else {

@@ -15,6 +15,9 @@ public final class LinearWeights: Sendable {
   /// The number of inputs, K.
   public let inputs: Int
 
+  /// How activations were asked to be treated.
+  public let precision: LinearPrecision
+
   /// The bytes that the packed weights occupy.
   public let byteCount: Int
 
@@ -47,6 +50,9 @@ public final class LinearWeights: Sendable {
   /// The microkernels of the format.
   var kernels: swa_format_kernels { device.linearKernels.formats[Int(format.rawValue)] }
 
+  /// The microkernels for rounded activations, where the precision asks for them and they exist.
+  let rounded: swa_rounded_kernels?
+
   /// Why weights could not be packed.
   public enum Failure: Error, Hashable {
     /// No kernels exist for the type.
@@ -68,12 +74,13 @@ public final class LinearWeights: Sendable {
   ///   - columns: Inputs, K ≥ 1, a multiple of the type's block.
   ///   - bytes: N·K weights, row-major, little-endian, at any alignment.
   ///   - bias: One value for every output, or `nil`.
+  ///   - precision: How activations are treated.
   ///   - device: Packs in parallel here, and multiplies later.
   public init(
     _ type: ElementType, rows: Int, columns: Int, bytes: UnsafeRawBufferPointer,
-    bias: [Float]? = nil, device: CPUDevice
+    bias: [Float]? = nil, precision: LinearPrecision = .exact, device: CPUDevice
   ) throws(Failure) {
-    guard let format = type.linearFormat else { throw .unsupportedType(type) }
+    guard let stored = type.linearFormat else { throw .unsupportedType(type) }
     guard rows > 0, columns > 0, let rowBytes = type.byteCount(of: columns),
       case let (expected, false) = rowBytes.multipliedReportingOverflow(by: rows),
       expected <= Int.max / 8
@@ -83,11 +90,17 @@ public final class LinearWeights: Sendable {
     }
     if let bias, bias.count != rows { throw .biasCount(expected: rows, found: bias.count) }
 
+    // Half-precision weights that meet bfloat16 activations are rounded once, here.
+    let isHalved = type == .float16 && precision == .fast && device.hasRounded(SWA_BF16)
+    let format = isHalved ? SWA_BF16 : stored
     let unit = swa_format_unit(format)
     let panelBytes = (columns + unit - 1) / unit * swa_format_unit_bytes(format)
     let panels = (rows + Self.panelOutputs - 1) / Self.panelOutputs
     let memory = device.panelMemory.allocate(byteCount: panels * panelBytes)
     self.type = type
+    self.precision = precision
+    let kernels = device.linearKernels.rounded[Int(format.rawValue)]
+    rounded = precision == .fast && kernels.rounding != 0 ? kernels : nil
     self.format = format
     self.device = device
     self.panelBytes = panelBytes
@@ -100,10 +113,14 @@ public final class LinearWeights: Sendable {
     device.pool.forEachRange(panels, grain: max(1, (1 << 18) / panelBytes)) { range in
       for panel in range {
         let first = panel * Self.panelOutputs
-        swa_pack_panel(
-          format, (source + first * rowBytes).assumingMemoryBound(to: UInt8.self), rowBytes,
-          min(Self.panelOutputs, rows - first), columns,
-          (memory.base + panel * panelBytes).assumingMemoryBound(to: UInt8.self))
+        let count = min(Self.panelOutputs, rows - first)
+        let stored = (source + first * rowBytes).assumingMemoryBound(to: UInt8.self)
+        let packed = (memory.base + panel * panelBytes).assumingMemoryBound(to: UInt8.self)
+        if isHalved {
+          swa_pack_panel_of_halves(stored, rowBytes, count, columns, packed)
+        } else {
+          swa_pack_panel(format, stored, rowBytes, count, columns, packed)
+        }
       }
     }
   }
@@ -115,6 +132,13 @@ public final class LinearWeights: Sendable {
     let buffer = AlignedBuffer(byteCount: count * MemoryLayout<Float>.stride)
     _ = buffer.elements(Float.self).update(fromContentsOf: bias)
     return buffer
+  }
+}
+
+extension CPUDevice {
+  /// Whether the level has kernels for rounded activations and weights of a format.
+  fileprivate func hasRounded(_ format: swa_format) -> Bool {
+    linearKernels.rounded[Int(format.rawValue)].rounding != 0
   }
 }
 

@@ -3,8 +3,8 @@ public import Tensors
 
 extension CPUDevice {
   /// Adds a matrix to another: y += x.
-  public func add(_ x: MatrixView, to y: MatrixView) {
-    requireSameShape(x, y)
+  public func add(_ x: MatrixView, to y: MatrixView) throws(OperatorFailure) {
+    try requireSameShape(x, y)
     guard let kernel = operators.add else { return }
     forEachRow(of: y) { kernel(x.row($0), y.row($0), y.columns) }
   }

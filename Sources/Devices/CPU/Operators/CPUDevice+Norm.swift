@@ -4,8 +4,7 @@ public import Tensors
 extension CPUDevice {
   /// Normalises rows by their root mean square: y = x / √(mean(x²) + ε) · weight.
   ///
-  /// Root Mean Square Layer Normalization, arXiv 1910.07467. Models that scale by 1 + weight fold
-  /// the 1 into the weight at load.
+  /// Root Mean Square Layer Normalization, arXiv 1910.07467.
   ///
   /// - Parameters:
   ///   - x: Tokens × (heads · width).
@@ -15,37 +14,40 @@ extension CPUDevice {
   ///   - y: The result, of the shape of `x`; may be `x` itself.
   public func rmsNorm(
     _ x: MatrixView, weight: [Float], epsilon: Float, heads: Int = 1, into y: MatrixView
-  ) {
-    requireSameShape(x, y)
-    precondition(heads > 0 && x.columns == heads * weight.count, "rmsNorm: weight has a wrong size")
-    guard let normalise = operators.rms_norm else { return }
-    let width = weight.count
-    weight.withUnsafeBufferPointer { weight in
-      forEachRow(of: x) { row in
-        for head in 0..<heads {
-          normalise(
-            x.row(row) + head * width, weight.baseAddress, epsilon, y.row(row) + head * width,
-            width)
-        }
-      }
-    }
+  ) throws(OperatorFailure) {
+    try rootMeanSquare(x, weight, offset: 0, epsilon, heads, y, "rmsNorm")
   }
 
-  /// Adds to the residual stream and normalises it: residual += delta, y = rmsNorm(residual).
-  public func addAndRMSNorm(
-    _ delta: MatrixView, to residual: MatrixView, weight: [Float], epsilon: Float,
-    into y: MatrixView
-  ) {
-    requireSameShape(delta, residual)
-    requireSameShape(residual, y)
-    precondition(y.columns == weight.count, "addAndRMSNorm: weight has a wrong size")
-    guard let normalise = operators.rms_norm, let add = operators.add else { return }
-    weight.withUnsafeBufferPointer { weight in
-      forEachRow(of: y) { row in
-        add(delta.row(row), residual.row(row), y.columns)
-        normalise(residual.row(row), weight.baseAddress, epsilon, y.row(row), y.columns)
-      }
-    }
+  /// RMSNorm whose weights are stored less 1, as Gemma's: y = x / √(mean(x²) + ε) · (1 + weight).
+  ///
+  /// Parameters as for `rmsNorm`.
+  public func gemmaRMSNorm(
+    _ x: MatrixView, weight: [Float], epsilon: Float, heads: Int = 1, into y: MatrixView
+  ) throws(OperatorFailure) {
+    try rootMeanSquare(x, weight, offset: 1, epsilon, heads, y, "gemmaRMSNorm")
+  }
+
+  /// Adds to the residual stream and normalises it, in one pass: residual += delta,
+  /// y = rmsNorm(residual).
+  ///
+  /// - Parameters:
+  ///   - delta: Tokens × width.
+  ///   - residual: The residual stream, of the same shape.
+  ///   - weight: `width` factors.
+  ///   - epsilon: ε.
+  ///   - y: The result, of the same shape; may be `delta`.
+  public func fusedAddRMSNorm(
+    _ delta: MatrixView, residual: MatrixView, weight: [Float], epsilon: Float, into y: MatrixView
+  ) throws(OperatorFailure) {
+    try addRootMeanSquare(delta, residual, weight, offset: 0, epsilon, y, "fusedAddRMSNorm")
+  }
+
+  /// As `fusedAddRMSNorm`, with weights stored less 1: residual += delta,
+  /// y = gemmaRMSNorm(residual).
+  public func gemmaFusedAddRMSNorm(
+    _ delta: MatrixView, residual: MatrixView, weight: [Float], epsilon: Float, into y: MatrixView
+  ) throws(OperatorFailure) {
+    try addRootMeanSquare(delta, residual, weight, offset: 1, epsilon, y, "gemmaFusedAddRMSNorm")
   }
 
   /// Normalises rows to mean 0 and variance 1: y = (x − mean) / √(variance + ε) · weight + bias.
@@ -60,11 +62,10 @@ extension CPUDevice {
   ///   - y: The result, of the shape of `x`; may be `x` itself.
   public func layerNorm(
     _ x: MatrixView, weight: [Float], bias: [Float]? = nil, epsilon: Float, into y: MatrixView
-  ) {
-    requireSameShape(x, y)
-    precondition(
-      x.columns == weight.count && bias?.count ?? weight.count == weight.count,
-      "layerNorm: weight or bias has a wrong size")
+  ) throws(OperatorFailure) {
+    try requireSameShape(x, y)
+    try requireCount(weight, "weight", x.columns)
+    if let bias { try requireCount(bias, "bias", x.columns) }
     guard let normalise = operators.layer_norm else { return }
     weight.withUnsafeBufferPointer { weight in
       (bias ?? []).withUnsafeBufferPointer { terms in
@@ -75,5 +76,52 @@ extension CPUDevice {
         }
       }
     }
+  }
+
+  private func rootMeanSquare(
+    _ x: MatrixView, _ weight: [Float], offset: Float, _ epsilon: Float, _ heads: Int,
+    _ y: MatrixView, _ operation: String
+  ) throws(OperatorFailure) {
+    try requireSameShape(x, y, operation)
+    try requireValues([heads], "heads", expected: "at least 1", operation) { $0 >= 1 }
+    try require(
+      x.columns == heads * weight.count, "weight", expected: "\(x.columns) / \(heads) elements",
+      found: "\(weight.count)", operation)
+    guard let normalise = operators.rms_norm else { return }
+    let width = weight.count
+    weight.withUnsafeBufferPointer { weight in
+      forEachRow(of: x) { row in
+        for head in 0..<heads {
+          normalise(
+            x.row(row) + head * width, weight.baseAddress, offset, epsilon,
+            y.row(row) + head * width, width)
+        }
+      }
+    }
+  }
+
+  private func addRootMeanSquare(
+    _ delta: MatrixView, _ residual: MatrixView, _ weight: [Float], offset: Float,
+    _ epsilon: Float, _ y: MatrixView, _ operation: String
+  ) throws(OperatorFailure) {
+    try requireSameShape(delta, residual, operation)
+    try requireSameShape(residual, y, operation)
+    try requireCount(weight, "weight", y.columns, operation)
+    guard let normalise = operators.add_rms_norm else { return }
+    weight.withUnsafeBufferPointer { weight in
+      forEachRow(of: y) { row in
+        normalise(
+          delta.row(row), residual.row(row), weight.baseAddress, offset, epsilon, y.row(row),
+          y.columns)
+      }
+    }
+  }
+
+  private func requireCount(
+    _ values: [Float], _ argument: String, _ count: Int, _ operation: String = #function
+  ) throws(OperatorFailure) {
+    try require(
+      values.count == count, argument, expected: "\(count) elements", found: "\(values.count)",
+      operation)
   }
 }

@@ -1,5 +1,5 @@
 internal import CMicrokernels
-internal import Tensors
+package import Tensors
 
 extension CPUDevice {
   /// Elements below which handing rows to other threads costs more than it saves (about 5 µs of
@@ -9,7 +9,7 @@ extension CPUDevice {
   /// Calls `body` for every row, on several threads where the rows are worth it.
   ///
   /// Rows must be independent of each other; each is computed by one thread.
-  func forEachRow(of x: MatrixView, _ body: (Int) -> Void) {
+  package func forEachRow(of x: MatrixView, _ body: (Int) -> Void) {
     guard x.rows > 1, pool.count > 1, x.rows * x.columns >= Self.parallelElements else {
       for row in 0..<x.rows { body(row) }
       return
@@ -22,10 +22,10 @@ extension CPUDevice {
   /// The row operators at this level.
   var operators: swa_operator_kernels { linearKernels.operators }
 
-  /// Traps on a programmer's error: views that should have the same shape do not.
-  func requireSameShape(_ a: MatrixView, _ b: MatrixView, _ what: StaticString = #function) {
-    precondition(
-      a.rows == b.rows && a.columns == b.columns,
-      "\(what): \(a.rows) × \(a.columns) against \(b.rows) × \(b.columns)")
+  /// Throws where views that should have the same shape do not.
+  func requireSameShape(_ a: MatrixView, _ b: MatrixView, _ operation: String = #function)
+    throws(OperatorFailure)
+  {
+    try require(b, "a matrix", rows: a.rows, columns: a.columns, operation)
   }
 }

@@ -1,0 +1,58 @@
+import ArgumentParser
+import Attention
+import Devices
+
+struct BenchPrefixCommand: ParsableCommand {
+  static let configuration = CommandConfiguration(
+    commandName: "prefix",
+    abstract: "Requests with a common beginning: read once, against once for each.",
+    discussion: """
+      Decode of requests that share a prefix's pages. The planner finds that by itself; the single \
+      format is the same plan with composition off. Both are measured in the same rounds.
+      """)
+
+  @OptionGroup var table: TableOptions
+
+  @Option(help: "Worker threads (ATTENTION_THREADS; default: all processors).")
+  var threads: Int?
+
+  @Option(help: "Tokens of the common beginning.")
+  var prefix = 8_192
+
+  @Option(help: "Tokens of each request's own.")
+  var suffix = 128
+
+  @Option(help: "Requests.")
+  var batch = 32
+
+  @Option(help: "Measurements of each row.")
+  var rounds = 7
+
+  func run() throws {
+    try reportingErrors {
+      guard rounds > 0, (1...1 << 20).contains(prefix), (1...1 << 20).contains(suffix),
+        (1...1 << 12).contains(batch)
+      else {
+        throw ValidationError("--rounds, --prefix, --suffix and --batch take numbers of at least 1")
+      }
+      let device = try CPUDevice(threads: threads)
+      let rows = try [1, 4, 8].map { group in
+        var benchmark = PrefixBenchmark(groupSize: group)
+        benchmark.prefix = prefix
+        benchmark.suffix = suffix
+        benchmark.batch = batch
+        benchmark.rounds = rounds
+        return try benchmark.run(on: device)
+      }
+      try table.print(
+        rows,
+        columns: [
+          ("test", { $0.name }), ("isa", { $0.instructionSet }),
+          ("threads", { String($0.threads) }), ("shared keys", { String($0.sharedKeys) }),
+          ("composed ms", { ($0.composedSeconds * 1e3).rounded1 }),
+          ("single ms", { ($0.singleSeconds * 1e3).rounded1 }),
+          ("speed-up", { $0.speedup.rounded1 }), ("plan µs", { ($0.planSeconds * 1e6).rounded1 }),
+        ])
+    }
+  }
+}

@@ -1,0 +1,111 @@
+import Attention
+import Devices
+import Tensors
+import Testing
+
+/// Batch-invariant plans: a request's bits are its own.
+@Suite struct InvarianceTests {
+  @Test func bitsDoNotDependOnNeighbours() throws {
+    let device = try CPUDevice(threads: 2)
+    var scenario = Scenario()
+    scenario.shape = AttentionShape(queryHeads: 6, kvHeads: 2, headDimension: 16)
+    scenario.elementType = .bfloat16
+    scenario.lengths = [
+      (1, 5_000), (1, 4_800), (3, 2_500), (1, 2_049), (1, 2_048), (8, 2_400), (9, 2_400), (1, 777),
+      (60, 300), (1, 17), (1, 1), (0, 30), (2, 1), (30, 30),
+    ]
+    // Shared beginnings: composition must stay out of it.
+    scenario.parts = [[(1, 4_000)], [(1, 4_000)]]
+    let material = try Scenario.Material(scenario, device)
+    let alone = try scenario.lengths.indices.map {
+      try run(scenario, material, [$0], workers: 1, device)
+    }
+    let merged = try AttentionPlan(
+      device: device, shape: scenario.shape, batch: material.batch, isBatchInvariant: true)
+    #expect(!merged.schedule.allMerges.isEmpty && merged.readTogether.isEmpty)
+
+    var random = Random(9)
+    for _ in 0..<1_000 {
+      var requests = scenario.lengths.indices.filter { _ in random.next() % 3 == 0 }
+      requests.shuffle(using: &random)
+      let workers = 1 + Int(random.next() % 9)
+      let together = try run(scenario, material, requests, workers: workers, device)
+      var start = 0
+      for request in requests {
+        let count = alone[request].count
+        #expect(
+          together[start..<start + count].map(\.bitPattern) == alone[request].map(\.bitPattern),
+          "request \(request) among \(requests), \(workers) workers")
+        start += count
+      }
+    }
+    // And they are right.
+    let all = try scenario.run(material, merged)
+    let error = try scenario.error(all, material, stored: true, sample: 5)
+    #expect(error.output <= material.limit && error.lse <= 1e-5)
+  }
+
+  /// Each request's outputs followed by its log-sum-exps, request after request.
+  private func run(
+    _ scenario: Scenario, _ material: Scenario.Material, _ requests: [Int], workers: Int,
+    _ device: CPUDevice
+  ) throws -> [Float] {
+    let table = material.batch.pages
+    let batch = try AttentionBatch(
+      queries: RaggedIndex(lengths: requests.map { scenario.lengths[$0].query }),
+      pages: PageTable(
+        requests: requests.map { r in
+          (pages: table.pages(of: r).map { Int($0) }, kvLength: scenario.lengths[r].kv)
+        }, pageSize: table.pageSize))
+    let (columns, heads) = (6 * 16, 6)
+    let rows = batch.queries.total
+    let queries = AlignedBuffer(byteCount: max(rows, 1) * columns * 4)
+    let all = material.queries.elements(Float.self)
+    for (i, request) in requests.enumerated() {
+      let from = material.batch.queries[request]
+      for row in 0..<from.count {
+        for c in 0..<columns {
+          queries.elements(Float.self)[(batch.queries[i].lowerBound + row) * columns + c] =
+            all[(from.lowerBound + row) * columns + c]
+        }
+      }
+    }
+    let output = AlignedBuffer(byteCount: max(rows, 1) * columns * 4)
+    let lse = AlignedBuffer(byteCount: max(rows, 1) * heads * 4)
+    output.elements(Float.self).update(repeating: .nan)
+    lse.elements(Float.self).update(repeating: .nan)
+    func view(_ buffer: AlignedBuffer, _ columns: Int) throws -> MatrixView {
+      MatrixView(
+        try #require(buffer.elements(Float.self).baseAddress), rows: rows, columns: columns)
+    }
+    let plan = try AttentionPlan(
+      device: device, shape: scenario.shape, batch: batch, workers: workers,
+      isBatchInvariant: true)
+    try plan.run(
+      queries: view(queries, columns), cache: material.cache, output: view(output, columns),
+      lse: .natural(view(lse, heads)))
+    var result: [Float] = []
+    for i in requests.indices {
+      for row in batch.queries[i] {
+        result += output.elements(Float.self)[row * columns..<(row + 1) * columns]
+        result += lse.elements(Float.self)[row * heads..<(row + 1) * heads]
+      }
+    }
+    return result
+  }
+
+  @Test func givenRunsAreRefused() throws {
+    let device = try CPUDevice(threads: 1)
+    let scenario = Scenario()
+    let material = try Scenario.Material(scenario, device)
+    let plan = try AttentionPlan(
+      device: device, shape: scenario.shape, isBatchInvariant: true)
+    #expect(throws: AttentionPlan.Failure.invariantComposition) {
+      try plan.update(material.batch, composition: .explicit([]))
+    }
+    #expect(throws: AttentionPlan.Failure.invariantComposition) {
+      try AttentionPlan(
+        device: device, shape: scenario.shape, composition: .explicit([]), isBatchInvariant: true)
+    }
+  }
+}
