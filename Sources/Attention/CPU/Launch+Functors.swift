@@ -58,8 +58,9 @@ extension Launch {
     }
   }
 
-  /// The value functor: panels of floats take the place of the stored ones. Without one, values are
-  /// widened where the products ask for it.
+  /// The value functor: panels of floats take the place of the stored ones.
+  ///
+  /// Without one, values are widened where the products ask for it.
   func transformValues(_ work: HeadItem, _ keyTile: KeyTile, _ scratch: Scratch) {
     if functors.values.count == 0 {
       guard geometry.hasPanels, let widen = stored.widen_values else { return }
