@@ -30,7 +30,7 @@ extension Checker {
     let operations: [(swa_tile_op, String, Double, (Double) -> Double)] = [
       (SWA_TILE_NEGATE, "negate", 0, { -$0 }), (SWA_TILE_ABSOLUTE, "absolute", 0, { abs($0) }),
       (SWA_TILE_EXP, "exp", 2, { exp($0) }), (SWA_TILE_LOG, "log", 4, { log($0) }),
-      (SWA_TILE_TANH, "tanh", 4, { tanh($0) }),
+      (SWA_TILE_TANH, "tanh", 6, { tanh($0) }),
       (SWA_TILE_SIGMOID, "sigmoid", 4, { 1 / (1 + exp(-$0)) }),
       (SWA_TILE_SQUARE_ROOT, "square root", 0.51, { $0.squareRoot() }),
       (SWA_TILE_FLOOR, "floor", 0, { $0.rounded(.down) }),

@@ -198,7 +198,7 @@ struct VariantCase: Sendable, CustomTestStringConvertible {
       let result = try scenario.run(material, workers: workers)
       let error = try scenario.error(result, material, stored: true, sample: sample)
       #expect(
-        error.output <= 2 * material.limit && error.lse <= 1e-5,
+        error.output <= 2 * material.limit && error.lse <= material.lseLimit,
         "\(workers) workers, pages of \(scenario.pageSize), \(scenario.elementType): \(error)")
     }
   }

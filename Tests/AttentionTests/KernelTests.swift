@@ -41,7 +41,7 @@ import Testing
   @Test(
     arguments: levels,
     [
-      (SWA_TILE_LOG, 1e-3, 4.0, 2.0), (SWA_TILE_LOG, 4, 1e6, 2), (SWA_TILE_TANH, -12, 12, 4),
+      (SWA_TILE_LOG, 1e-3, 4.0, 2.0), (SWA_TILE_LOG, 4, 1e6, 2), (SWA_TILE_TANH, -12, 12, 6),
       (SWA_TILE_TANH, -0.01, 0.01, 4), (SWA_TILE_SIGMOID, -40, 40, 4),
       (SWA_TILE_SQUARE_ROOT, 0, 100, 1), (SWA_TILE_FLOOR, -9, 9, 0),
       (SWA_TILE_SINE, 0.1, 1.5, 2), (SWA_TILE_COSINE, -0.7, 0.7, 2),

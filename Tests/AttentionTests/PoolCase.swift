@@ -51,7 +51,10 @@ struct PoolCase {
     // keys and values leave floats.
     let rounds =
       device.roundsProducts(of: elementType)
-      && !variant.functors.contains { $0.kind == .key || $0.kind == .value }
+      && !variant.functors.contains { $0.kind == .value }
+    // The oracle cannot follow the rounding of what functors make of queries and keys.
+    let roundsFunctors =
+      rounds && variant.functors.contains { $0.kind == .key || $0.kind == .query }
     let results =
       try [1, 2, 7].map { try run(queries, cache, plan(device, workers: $0), rounds: rounds) }
       + [run(queries, cache, boundedPlan(device, workers: 5), rounds: rounds)]
@@ -63,7 +66,7 @@ struct PoolCase {
       })
     var worst = results.map { _ in (output: 0.0, lse: 0.0) }
     for r in 0..<batch.requestCount {
-      let request = request(r, queries, keys, values, rounds: rounds)
+      let request = request(r, queries, keys, values, rounds: rounds && !roundsFunctors)
       for i in 0..<request.queryLength {
         let token = batch.queries[r].lowerBound + i
         for head in 0..<shape.queryHeads {
@@ -78,7 +81,7 @@ struct PoolCase {
     }
     for (result, error) in zip(results, worst) {
       #expect(
-        error.output <= (rounds ? 1e-2 : 1e-5) && error.lse <= 1e-5,
+        error.output <= (rounds ? 1e-2 : 1e-5) && error.lse <= (roundsFunctors ? 5e-3 : 1e-5),
         "\(comment), \(variant.name), \(result.workers) workers: \(error)")
     }
   }

@@ -30,15 +30,12 @@ extension Launch {
     return here
   }
 
-  /// Whether keys or values are made into panels of floats, for a functor.
-  var transformsPanels: Bool { functors.keys.count > 0 || functors.values.count > 0 }
-
   /// The kernels for panels as they have been gathered: as stored, or packed from rows.
   private var gathered: swa_kv_kernels {
     geometry.hasPanels ? stored : stored.packed.pairs ? kernels.bf16 : kernels.f32
   }
 
-  /// The key functor: panels of floats take the place of the stored ones.
+  /// The key functor: other panels take the place of the stored ones, in the form of `products`.
   func transformKeys(_ work: HeadItem, _ keyTile: KeyTile, _ scratch: Scratch) {
     let tokens = VectorFunctor.tokens
     for panel in 0..<keyTile.panels {
@@ -53,12 +50,26 @@ extension Launch {
           stage, to: block, count: min(tokens, keyTile.count - first), scratch.variant
         ) { keyPlace(work, keyTile.position(first + $0)) }
       }
+      if products(work).pairs {
+        // The pairs are written over the floats they are made of, which lie ahead of them.
+        kernels.pair_keys(block, headDimension, block)
+      }
       scratch.panels[panel] = UnsafeRawPointer(block)
     }
   }
 
   /// The value functor: panels of floats take the place of the stored ones.
+  ///
+  /// Without one, values are widened where the products ask for it.
   func transformValues(_ work: HeadItem, _ keyTile: KeyTile, _ scratch: Scratch) {
+    if functors.values.count == 0 {
+      guard geometry.hasPanels, let widen = stored.widen_values else { return }
+      for panel in 0..<keyTile.panels {
+        widen(scratch.values[panel], valueDimension, scratch.packedValues(panel))
+        scratch.values[panel] = UnsafeRawPointer(scratch.packedValues(panel))
+      }
+      return
+    }
     let tokens = VectorFunctor.tokens
     let pitch = VectorFunctor.pitch(valueDimension)
     let rows = scratch.variant.block

@@ -19,7 +19,7 @@ extension Launch {
         listPanels(of: work, next.keys, head: next.head, keys: scratch.nextPanels, values: nil)
       }
       clearLastPanel(keyTile, scratch)
-      if transformsPanels {
+      if functors.areOnPanels {
         transformKeys(work, keyTile, scratch)
       } else if work.rows >= Self.manyRows {
         widenPanels(keyTile, scratch)
@@ -30,7 +30,7 @@ extension Launch {
         listRows(of: work, next.keys, head: next.head, scratch.nextKeyRows, scratch.nextValueRows)
       }
       packRows(keyTile, scratch)
-      if transformsPanels { transformKeys(work, keyTile, scratch) }
+      if functors.areOnPanels { transformKeys(work, keyTile, scratch) }
     }
   }
 
@@ -111,9 +111,11 @@ extension Launch {
     }
   }
 
-  /// Panels as stored, or as packed and widened; floats where a functor made them.
+  /// Panels as stored, or as packed and widened; what a functor made is as if packed, and floats
+  /// where values went through one.
   func products(_ work: HeadItem) -> swa_product_kernels {
-    if transformsPanels { return kernels.f32.own }
+    if functors.values.count > 0 { return kernels.f32.own }
+    if functors.keys.count > 0 { return stored.packed }
     return geometry.hasPanels && (work.rows < Self.manyRows || stored.widen_keys == nil)
       ? stored.own : stored.packed
   }
@@ -127,7 +129,7 @@ extension Launch {
 
   /// O = rescale·O + P·V.
   func weighValues(_ work: HeadItem, _ keyTile: KeyTile, _ scratch: Scratch) {
-    if transformsPanels { transformValues(work, keyTile, scratch) }
+    if functors.areOnPanels { transformValues(work, keyTile, scratch) }
     products(work).values(
       scratch.scores, AttentionWorkspace.scorePitch, work.rows, scratch.values, scratch.spans,
       valueDimension, scratch.rescale, scratch.output, scratch.outputPitch,

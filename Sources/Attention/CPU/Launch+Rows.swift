@@ -36,13 +36,10 @@ extension Launch {
       scratch.queryRows[row] = UnsafePointer(queries.row(query) + head * headDimension)
     }
     if functors.queries.count > 0 { transformQueries(work, scratch) }
-    if transformsPanels {
-      kernels.f32.own.pack_queries(
-        scratch.queryRows, work.rows, headDimension, scale, scratch.queries)
-    } else {
-      stored.packed.pack_queries(
-        scratch.queryRows, work.rows, headDimension, scale * keyScales[work.head], scratch.queries)
-    }
+    // Panels that went through a functor carry their keys' scale.
+    let keyScale = functors.areOnPanels ? 1 : keyScales[work.head]
+    (functors.values.count > 0 ? kernels.f32 : stored).packed.pack_queries(
+      scratch.queryRows, work.rows, headDimension, scale * keyScale, scratch.queries)
   }
 
   /// The identity (0, −∞).
@@ -86,7 +83,7 @@ extension Launch {
   func normalize(
     _ row: Int, _ head: Int, _ scratch: Scratch, to target: UnsafeMutablePointer<Float>
   ) {
-    let valueScale = transformsPanels ? 1 : valueScales[head]
+    let valueScale = functors.values.count > 0 ? 1 : valueScales[head]
     if !usesSoftmax {
       kernels.scale(
         scratch.output + row * scratch.outputPitch, valueDimension, valueScale, target)

@@ -130,6 +130,9 @@ struct FunctorViews {
   let sinks: ScalarProgram.View
   let tables: UnsafePointer<PositionTables.View>
 
+  /// Whether keys or values are made into other panels.
+  var areOnPanels: Bool { keys.count > 0 || values.count > 0 }
+
   /// Whether a row needs work after its partial states have been merged.
   var finishesRows: Bool { sinks.outputCount > 0 || outputs.count > 0 }
 }

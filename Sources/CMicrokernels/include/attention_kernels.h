@@ -204,6 +204,8 @@ typedef struct swa_attention_kernels {
   /// Executes a tile program over `rows × width` floats.
   void (*run_tile)(const swa_tile_step *steps, size_t count, const swa_tile_memory *memory,
                    size_t rows, size_t width);
+  /// Rounds a panel of keys `[d][16]` to bf16, in pairs.
+  void (*pair_keys)(const float *panel, size_t d, void *pairs);
   /// The 16 columns from `offset` (below 16) on of two adjacent `[d][16]` panels.
   void (*shift_panel)(const float *panels, size_t d, size_t offset, float *out);
   /// y = x with runs of `width` floats (1 or 16) exchanged in pairs; an odd last one stays.
