@@ -71,7 +71,8 @@ let package = Package(
     + room("Checkpoints", uses: ["Tensors"])
     + room("Tokenizers")
     + room(
-      "Attention", uses: ["Devices", "Tensors", "CMicrokernels"], testsUse: ["AllocationCounter"])
+      "Attention", uses: ["Devices", "Tensors", "CMicrokernels"], testsUse: ["AllocationCounter"],
+      fixtures: [.copy("Fixtures")])
     + room("Devices", uses: ["Tensors", "CMicrokernels"])
     + room("Tensors")
 )

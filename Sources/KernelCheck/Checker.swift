@@ -24,6 +24,7 @@ final class Checker {
     try checker.checkOperators()
     try checker.checkSampling()
     try checker.checkAttention()
+    try checker.checkGradient()
     return checker.tally
   }
 

@@ -70,11 +70,7 @@ package struct DenseAttention {
     place.request = request.number
     place.queryLength = request.queryLength
     place.kvLength = request.kvLength
-    var surroundings = Surroundings()
-    surroundings.parameters = variant.parameters
-    surroundings.tensor = entry
-    surroundings.bit = bit
-    surroundings.isBound = isBound
+    var surroundings = surroundings
 
     let query = transformed(request.query(i, head), by: .query, at: place, surroundings)
     var scores: [(position: Int, score: Double)] = []
@@ -97,6 +93,16 @@ package struct DenseAttention {
     }
     output = transformed(output, by: .output, at: place, surroundings)
     return (output, lse)
+  }
+
+  /// What the variant's expressions read beside scores and vectors.
+  var surroundings: Surroundings {
+    var surroundings = Surroundings()
+    surroundings.parameters = variant.parameters
+    surroundings.tensor = entry
+    surroundings.bit = bit
+    surroundings.isBound = isBound
+    return surroundings
   }
 
   /// What scores weigh: their softmax with the sinks in its denominator, or themselves.

@@ -53,6 +53,14 @@ struct BlockBuilder {
     }
   }
 
+  /// Puts an expression's value into a register of its own, which is returned.
+  mutating func keep(_ expression: Expression) -> Int {
+    let operand = lower(expression)
+    block.append(VirtualStep(op: SWA_TILE_COPY, target: registers, operands: [operand]))
+    registers += 1
+    return registers - 1
+  }
+
   /// Masks the block where a condition fails.
   mutating func mask(_ condition: Expression) {
     if case .bit(let number) = condition {

@@ -44,16 +44,21 @@ struct BlockProgram: Sendable {
   private(set) var dimensions: [Expression] = []
   private(set) var externals: [External] = []
   private(set) var pointers: [Pointer] = []
+  /// The registers, from 0, in which a run leaves what was asked for beside the logits.
+  private(set) var results: [Int] = []
 
   /// Whether there is nothing to do.
   var isEmpty: Bool { steps.isEmpty }
 
   /// Lowers a logits functor and the part of a mask that bounds do not cover.
-  init(logits: Expression, mask: Expression?) {
-    var builder = BlockBuilder(.scores, roots: [logits] + (mask.map { [$0] } ?? []))
+  ///
+  /// - Parameter others: Further functions of the scores, left in registers of their own.
+  init(logits: Expression, mask: Expression?, beside others: [Expression] = []) {
+    var builder = BlockBuilder(.scores, roots: [logits] + others + (mask.map { [$0] } ?? []))
+    let kept = others.map { builder.keep(builder.reciprocals(in: $0)) }
     if logits != .score { builder.write(builder.reciprocals(in: logits)) }
     if let mask { for condition in mask.conjuncts { builder.mask(condition) } }
-    self.init(builder)
+    self.init(builder, keeping: kept)
   }
 
   /// Lowers a functor on vectors.
@@ -63,8 +68,8 @@ struct BlockProgram: Sendable {
     self.init(builder)
   }
 
-  private init(_ builder: BlockBuilder) {
-    (steps, registerCount) = builder.block.allocated()
+  private init(_ builder: BlockBuilder, keeping kept: [Int] = []) {
+    (steps, registerCount, results) = builder.block.allocated(keeping: kept)
     // A column's register is its number: all of them are read by the block.
     columnSteps = builder.column.map { $0.step { $0 } }
     columnCount = builder.columnCount
@@ -126,16 +131,19 @@ struct VirtualStep {
 }
 
 extension [VirtualStep] {
-  /// The steps over as few registers as their lifetimes allow.
-  func allocated() -> (steps: [swa_tile_step], registers: Int) {
+  /// The steps over as few registers as their lifetimes allow; those to be kept live to the end.
+  func allocated(keeping kept: [Int])
+    -> (steps: [swa_tile_step], registers: Int, kept: [Int])
+  {
     var lastUse: [Int: Int] = [:]
     for (i, step) in enumerated() {
       for case .register(let r) in step.operands { lastUse[r] = i }
       if let target = step.target { lastUse[target] = lastUse[target] ?? i }
     }
+    for r in kept { lastUse[r] = count }
     var places: [Int: Int] = [:]
     var free: [Int] = []
-    var count = 0
+    var registers = 0
     var result: [swa_tile_step] = []
     for (i, step) in enumerated() {
       // A step may write over its operands, so their registers are free for its target.
@@ -146,14 +154,14 @@ extension [VirtualStep] {
         })
       free += ending.sorted(by: >)
       if let target = step.target {
-        places[target] = free.popLast() ?? count
-        count = Swift.max(count, (places[target] ?? 0) + 1)
+        places[target] = free.popLast() ?? registers
+        registers = Swift.max(registers, (places[target] ?? 0) + 1)
       }
       result.append(step.step { places[$0] ?? 0 })
       if let target = step.target, lastUse[target] == i, let place = places[target] {
         free.append(place)
       }
     }
-    return (result, count)
+    return (result, registers, kept.map { places[$0] ?? 0 })
   }
 }

@@ -14,6 +14,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "gradient_kernels.h"
 #include "isa.h"
 
 /// Tokens of a panel.
@@ -216,6 +217,9 @@ typedef struct swa_attention_kernels {
 
   /// y[i] = exp(x[i]); exp(−∞) = 0, NaN stays NaN. `y` may be `x`.
   void (*exp)(const float *x, float *y, size_t count);
+
+  /// The backward pass.
+  swa_gradient_kernels gradient;
 } swa_attention_kernels;
 
 /// The kernels of a level, or NULL where `swa_isa_available` says no.

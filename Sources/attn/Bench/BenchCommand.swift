@@ -9,7 +9,7 @@ struct BenchCommand: ParsableCommand {
     subcommands: [
       BenchModelCommand.self, BenchKernelCommand.self, BenchLinearCommand.self,
       BenchPrefixCommand.self, BenchPlanCommand.self, BenchPerplexityCommand.self,
-      BenchVariantCommand.self, BenchSampleCommand.self,
+      BenchVariantCommand.self, BenchSampleCommand.self, BenchGradientCommand.self,
     ],
     defaultSubcommand: BenchModelCommand.self)
 }
