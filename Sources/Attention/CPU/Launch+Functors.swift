@@ -63,11 +63,7 @@ extension Launch {
   /// Without one, values are widened where the products ask for it.
   func transformValues(_ work: HeadItem, _ keyTile: KeyTile, _ scratch: Scratch) {
     if functors.values.count == 0 {
-      guard geometry.hasPanels, let widen = stored.widen_values else { return }
-      for panel in 0..<keyTile.panels {
-        widen(scratch.values[panel], valueDimension, scratch.packedValues(panel))
-        scratch.values[panel] = UnsafeRawPointer(scratch.packedValues(panel))
-      }
+      if geometry.hasPanels { widenValues(keyTile, scratch) }
       return
     }
     let tokens = VectorFunctor.tokens

@@ -34,22 +34,42 @@ extension Launch {
     }
   }
 
-  /// Pages that hold panels: a page is a whole number of them.
+  /// Pages that hold panels: a page is a whole number of them, and tiles begin with one.
   private func listPanels(
     of work: HeadItem, _ keyTile: KeyTile, head: Int,
     keys keyPanels: UnsafeMutablePointer<UnsafeRawPointer?>,
     values valuePanels: UnsafeMutablePointer<UnsafeRawPointer?>?
   ) {
+    list(
+      keyTile.panels, from: keyTile.first / Self.panelTokens,
+      perPage: geometry.pageSize / Self.panelTokens, of: work, head: head, keyPanels, valuePanels)
+  }
+
+  /// Pages that hold tokens' rows.
+  private func listRows(
+    of work: HeadItem, _ keyTile: KeyTile, head: Int,
+    _ keyRows: UnsafeMutablePointer<UnsafeRawPointer?>,
+    _ valueRows: UnsafeMutablePointer<UnsafeRawPointer?>
+  ) {
+    list(
+      keyTile.count, from: keyTile.first, perPage: geometry.pageSize, of: work, head: head, keyRows,
+      valueRows)
+  }
+
+  /// The addresses of `count` panels or rows from the `first` one of the tile's pages on.
+  @inline(__always)
+  private func list(
+    _ count: Int, from first: Int, perPage: Int, of work: HeadItem, head: Int,
+    _ keyUnits: UnsafeMutablePointer<UnsafeRawPointer?>,
+    _ valueUnits: UnsafeMutablePointer<UnsafeRawPointer?>?
+  ) {
     let pages = pageIndices + Int(work.tile.pages)
-    let perPage = geometry.pageSize / Self.panelTokens
-    // Tiles and pages both begin at multiples of a panel.
-    var (index, place) = (keyTile.first / Self.panelTokens).quotientAndRemainder(
-      dividingBy: perPage)
-    for panel in 0..<keyTile.panels {
+    var (index, place) = first.quotientAndRemainder(dividingBy: perPage)
+    for i in 0..<count {
       let page = Int(pages[index])
-      keyPanels[panel] = keys + geometry.key.offset(page: page, head: head, token: place)
-      if let valuePanels {
-        valuePanels[panel] = values + geometry.value.offset(page: page, head: head, token: place)
+      keyUnits[i] = keys + geometry.key.offset(page: page, head: head, token: place)
+      if let valueUnits {
+        valueUnits[i] = values + geometry.value.offset(page: page, head: head, token: place)
       }
       place += 1
       if place == perPage { (index, place) = (index + 1, 0) }
@@ -68,30 +88,20 @@ extension Launch {
   }
 
   private func widenPanels(_ keyTile: KeyTile, _ scratch: Scratch) {
-    guard let widenKeys = stored.widen_keys, let widenValues = stored.widen_values else { return }
+    guard let widen = stored.widen_keys else { return }
     for panel in 0..<keyTile.panels {
-      let (k, v) = (scratch.packedKeys(panel), scratch.packedValues(panel))
-      widenKeys(scratch.panels[panel], headDimension, k)
-      widenValues(scratch.values[panel], valueDimension, v)
-      scratch.panels[panel] = UnsafeRawPointer(k)
-      scratch.values[panel] = UnsafeRawPointer(v)
+      widen(scratch.panels[panel], headDimension, scratch.packedKeys(panel))
+      scratch.panels[panel] = UnsafeRawPointer(scratch.packedKeys(panel))
     }
+    widenValues(keyTile, scratch)
   }
 
-  /// Pages that hold tokens' rows.
-  private func listRows(
-    of work: HeadItem, _ keyTile: KeyTile, head: Int,
-    _ keyRows: UnsafeMutablePointer<UnsafeRawPointer?>,
-    _ valueRows: UnsafeMutablePointer<UnsafeRawPointer?>
-  ) {
-    let pages = pageIndices + Int(work.tile.pages)
-    var (index, place) = keyTile.first.quotientAndRemainder(dividingBy: geometry.pageSize)
-    for t in 0..<keyTile.count {
-      let page = Int(pages[index])
-      keyRows[t] = keys + geometry.key.offset(page: page, head: head, token: place)
-      valueRows[t] = values + geometry.value.offset(page: page, head: head, token: place)
-      place += 1
-      if place == geometry.pageSize { (index, place) = (index + 1, 0) }
+  /// Values as the products read them that are not the stored panels' own.
+  func widenValues(_ keyTile: KeyTile, _ scratch: Scratch) {
+    guard let widen = stored.widen_values else { return }
+    for panel in 0..<keyTile.panels {
+      widen(scratch.values[panel], valueDimension, scratch.packedValues(panel))
+      scratch.values[panel] = UnsafeRawPointer(scratch.packedValues(panel))
     }
   }
 

@@ -14,11 +14,17 @@ extension Launch {
     return residual.coverage(over: places, parameters)
   }
 
+  /// The rows of a strip, as the kernels cut them: nearly equal, at most `kernels.strip`.
+  @inline(__always)
+  private func stripHeight(_ rows: Int) -> Int {
+    let strips = (rows + kernels.strip - 1) / kernels.strip
+    return (rows + strips - 1) / strips
+  }
+
   /// What the bounds leave of a tile to each row and each strip; false where they leave nothing.
   func findVisible(_ work: HeadItem, _ keyTile: KeyTile, _ scratch: Scratch) -> Bool {
     let tokens = Int(SWA_PANEL_TOKENS)
-    let strips = (work.rows + kernels.strip - 1) / kernels.strip
-    let height = (work.rows + strips - 1) / strips
+    let height = stripHeight(work.rows)
     var any = false
     for (strip, firstRow) in stride(from: 0, to: work.rows, by: height).enumerated() {
       var (low, high) = (keyTile.count, 0)
@@ -114,8 +120,7 @@ extension Launch {
     }
     let values = (isMasked ? 0 : self.program.tokens.outputCount) * VariantScratch.rowPitch
     let pointers = (isMasked ? 0 : self.program.pointerCount) * VariantScratch.rowPitch
-    let strips = (work.rows + kernels.strip - 1) / kernels.strip
-    let height = (work.rows + strips - 1) / strips
+    let height = stripHeight(work.rows)
     for (strip, first) in stride(from: 0, to: work.rows, by: height).enumerated() {
       let span = scratch.spans[strip]
       let columns = Int(span.first) * Int(SWA_PANEL_TOKENS)..<Int(span.end) * Int(SWA_PANEL_TOKENS)

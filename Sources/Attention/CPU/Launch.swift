@@ -77,7 +77,7 @@ struct Launch {
     group = plan.shape.groupSize
     headDimension = plan.shape.headDimension
     valueDimension = plan.shape.valueDimension
-    scale = plan.variant.scale ?? 1 / Float(plan.shape.headDimension).squareRoot()
+    scale = plan.variant.scale(for: plan.shape)
     keyScales = UnsafePointer(cache.keyScales.base)
     valueScales = UnsafePointer(cache.valueScales.base)
     self.queries = queries

@@ -66,7 +66,7 @@ extension DifferentiableAttention {
     if let missing = plan.parameters.missing { throw .plan(.variant(.unbound(missing))) }
     let pass = BackwardPass(
       kernels: device.attentionKernels, shape: shape, group: shape.groupSize,
-      scale: variant.scale ?? 1 / Float(shape.headDimension).squareRoot(), queries: queries,
+      scale: variant.scale(for: shape), queries: queries,
       keys: keys, values: values, output: output, lse: lse, outputGradient: outputGradient,
       lseGradient: lseGradient, queryGradient: queryGradient, keyGradient: keyGradient,
       valueGradient: valueGradient, queryOffsets: queryOffsets.base, keyOffsets: keyOffsets.base,

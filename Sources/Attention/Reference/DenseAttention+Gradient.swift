@@ -86,14 +86,7 @@ extension DenseAttention {
     let (output, lse) = row(i, head: head, of: request)
     if variant.usesSoftmax && lse == -.infinity { return }
     let query = request.query(i, head).map(Double.init)
-    let scale = variant.scale.map(Double.init) ?? 1 / Double(shape.headDimension).squareRoot()
-    var place = ScorePlace()
-    place.query = request.kvLength - request.queryLength + i
-    place.queryHead = head
-    place.kvHead = kvHead
-    place.request = request.number
-    place.queryLength = request.queryLength
-    place.kvLength = request.kvLength
+    var place = place(of: i, head: head, in: request)
     var surroundings = surroundings
     func at(_ expression: Expression) -> Double { expression.evaluate(at: place, in: surroundings) }
 

@@ -62,14 +62,7 @@ package struct DenseAttention {
   /// the variant has none).
   package func row(_ i: Int, head: Int, of request: Request) -> (output: [Double], lse: Double) {
     let kvHead = head / shape.groupSize
-    let scale = variant.scale.map(Double.init) ?? 1 / Double(shape.headDimension).squareRoot()
-    var place = ScorePlace()
-    place.query = request.kvLength - request.queryLength + i
-    place.queryHead = head
-    place.kvHead = kvHead
-    place.request = request.number
-    place.queryLength = request.queryLength
-    place.kvLength = request.kvLength
+    var place = place(of: i, head: head, in: request)
     var surroundings = surroundings
 
     let query = transformed(request.query(i, head), by: .query, at: place, surroundings)
@@ -93,6 +86,23 @@ package struct DenseAttention {
     }
     output = transformed(output, by: .output, at: place, surroundings)
     return (output, lse)
+  }
+
+  /// The factor of q·k.
+  var scale: Double {
+    variant.scale.map(Double.init) ?? 1 / Double(shape.headDimension).squareRoot()
+  }
+
+  /// Where new token `i` and query head `head` stand; the key's position is still 0.
+  func place(of i: Int, head: Int, in request: Request) -> ScorePlace {
+    var place = ScorePlace()
+    place.query = request.kvLength - request.queryLength + i
+    place.queryHead = head
+    place.kvHead = head / shape.groupSize
+    place.request = request.number
+    place.queryLength = request.queryLength
+    place.kvLength = request.kvLength
+    return place
   }
 
   /// What the variant's expressions read beside scores and vectors.

@@ -20,6 +20,11 @@ public struct AttentionVariant: Sendable, Hashable {
   public let name: String
   /// The factor of q·k; `nil` means 1/√(head dimension).
   public var scale: Float?
+  /// The factor of q·k for a layer's sizes.
+  func scale(for shape: AttentionShape) -> Float {
+    scale ?? 1 / Float(shape.headDimension).squareRoot()
+  }
+
   /// Whether weights are the softmax of the logits; if not, they are the logits themselves.
   public let usesSoftmax: Bool
 
