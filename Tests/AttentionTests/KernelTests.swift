@@ -112,19 +112,19 @@ import Testing
     var m: [Float] = [-.infinity]
     var l: [Float] = [0]
     var alpha: [Float] = [.nan]
-    softmax?(&scores, 32, 1, span, &m, &l, &alpha)
+    softmax?(&scores, 1, span, &m, &l, &alpha, nil, 0)
     #expect(scores.allSatisfy { $0 == 0 } && m == [-.infinity] && l == [0] && alpha == [0])
     // A score then arrives; the empty past counts for nothing.
     scores = [Float](repeating: -.infinity, count: 32)
     scores[5] = -1e30
-    softmax?(&scores, 32, 1, span, &m, &l, &alpha)
+    softmax?(&scores, 1, span, &m, &l, &alpha, nil, 0)
     #expect(scores[5] == 1 && m == [-1e30] && l == [1] && alpha == [0])
     // And empty scores change nothing, nor does an empty span.
     scores = [Float](repeating: -.infinity, count: 32)
-    softmax?(&scores, 32, 1, span, &m, &l, &alpha)
+    softmax?(&scores, 1, span, &m, &l, &alpha, nil, 0)
     #expect(scores.allSatisfy { $0 == 0 } && m == [-1e30] && l == [1] && alpha == [1])
     scores = [Float](repeating: 7, count: 32)
-    softmax?(&scores, 32, 1, [swa_span(first: 1, end: 1)], &m, &l, &alpha)
+    softmax?(&scores, 1, [swa_span(first: 1, end: 1)], &m, &l, &alpha, nil, 0)
     #expect(scores.allSatisfy { $0 == 7 } && m == [-1e30] && l == [1] && alpha == [1])
   }
 
@@ -188,7 +188,7 @@ import Testing
         keys.withUnsafeBytes { keys in
           stored.packed.scores(
             packed, 1, d, [keys.baseAddress], [swa_span(first: 0, end: 1)], &scores,
-            16, nil)
+            nil)
         }
         for t in 0..<count { #expect(scores[t] == type.rounding(rows[t][i]), "key \(t) \(i)") }
         #expect(scores[count...].allSatisfy { $0 == 0 })
@@ -197,10 +197,10 @@ import Testing
         var weights = (0..<16).map { $0 == t ? Float(1) : 0 }
         var output = [Float](repeating: 0, count: padded)
         var alpha: [Float] = [1]
-        stored.packed.weights(&weights, 16, 1, [swa_span(first: 0, end: 1)], &alpha)
+        stored.packed.weights(&weights, 1, [swa_span(first: 0, end: 1)], &alpha)
         values.withUnsafeBytes { values in
           stored.packed.values(
-            weights, 16, 1, [values.baseAddress], [swa_span(first: 0, end: 1)], d,
+            weights, 1, [values.baseAddress], [swa_span(first: 0, end: 1)], d,
             alpha, &output, padded, nil)
         }
         for i in 0..<d { #expect(output[i] == type.rounding(rows[t][i]), "value \(t) \(i)") }

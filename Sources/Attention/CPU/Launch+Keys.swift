@@ -134,15 +134,15 @@ extension Launch {
   func score(_ work: HeadItem, _ keyTile: KeyTile, _ scratch: Scratch) {
     products(work).scores(
       scratch.queries, work.rows, headDimension, scratch.panels, scratch.spans, scratch.scores,
-      AttentionWorkspace.scorePitch, geometry.hasPanels ? scratch.values : nil)
+      geometry.hasPanels ? scratch.values : nil)
   }
 
   /// O = rescale·O + P·V.
   func weighValues(_ work: HeadItem, _ keyTile: KeyTile, _ scratch: Scratch) {
     if functors.areOnPanels { transformValues(work, keyTile, scratch) }
     products(work).values(
-      scratch.scores, AttentionWorkspace.scorePitch, work.rows, scratch.values, scratch.spans,
-      valueDimension, scratch.rescale, scratch.output, scratch.outputPitch,
+      scratch.scores, work.rows, scratch.values, scratch.spans, valueDimension, scratch.rescale,
+      scratch.output, scratch.outputPitch,
       geometry.hasPanels ? scratch.nextPanels : nil)
   }
 }

@@ -61,6 +61,7 @@ extension Launch {
       let (query, head) = place(work, row: row, scratch)
       let target = output.row(query) + head * valueDimension
       normalize(row, work.head, scratch, to: target)
+      if !functors.finishesRows && lse == nil { continue }
       var total = logSumExp(row, scratch)
       if functors.finishesRows {
         total = finish(target, total, at: rowPlace(work, row: row, scratch), scratch.variant)

@@ -175,11 +175,11 @@ extension Launch {
     let products = products(work)
     if usesSoftmax {
       products.softmax(
-        scratch.scores, AttentionWorkspace.scorePitch, work.rows, scratch.spans, scratch.maximum,
-        scratch.sum, scratch.rescale)
+        scratch.scores, work.rows, scratch.spans, scratch.maximum, scratch.sum, scratch.rescale,
+        geometry.hasPanels ? scratch.values : nil, geometry.key.token)
     } else {
       products.weights(
-        scratch.scores, AttentionWorkspace.scorePitch, work.rows, scratch.spans, scratch.rescale)
+        scratch.scores, work.rows, scratch.spans, scratch.rescale)
     }
   }
 }

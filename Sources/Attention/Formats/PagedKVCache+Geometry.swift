@@ -5,7 +5,8 @@ extension PagedKVCache {
   ///
   /// A page of panels holds, head after head, its panels of keys and then its panels of values:
   /// - a panel of keys `[d][16]`, for bf16 in pairs `[⌈d/2⌉][16][2]`;
-  /// - a panel of values `[⌈d/16⌉][16][16]`, for bf16 in pairs of tokens `[⌈d/16⌉][8][16][2]`.
+  /// - a panel of values `[⌈d/32⌉][16][32]`, for bf16 in pairs of tokens `[⌈d/32⌉][8][32][2]`; a last
+  ///   block of at most 16 columns is 16 wide.
   ///
   /// So all that one page holds is one run of memory, and what a product reads is read in order.
   struct Geometry: Sendable {

@@ -4,10 +4,9 @@ internal import Tensors
 /// The memory that a plan's runs work in, fixed before they start.
 final class AttentionWorkspace {
   /// Keys of a score tile.
-  static let tileKeys = 128
-  /// Floats from one row of scores to the next: a little more than the keys, so that the rows of a
-  /// block do not fall into the same cache sets.
-  static let scorePitch = tileKeys + 16
+  static let tileKeys = Int(SWA_TILE_KEYS)
+  /// Floats from one row of scores to the next.
+  static let scorePitch = Int(SWA_SCORE_PITCH)
 
   private let shape: AttentionShape
   private var variants: [VariantScratch]

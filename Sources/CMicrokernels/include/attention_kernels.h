@@ -3,8 +3,9 @@
 // Words used below. A *panel* holds the keys or the values of 16 tokens in the order in which a
 // product reads them, so that neither needs a horizontal sum:
 //   keys    `[d][16]` for f32 and f16, `[⌈d/2⌉][16][2]` for bf16 (an odd d's last partner is zero);
-//   values  `[⌈d/16⌉][16 tokens][16]` for f32 and f16, `[⌈d/16⌉][8][16][2]` for bf16, pairs of tokens.
-// A *score tile* is `rows × ld` floats, ld a multiple of 16. A *row* is one (query, head). Rows are
+//   values  `[⌈d/32⌉][16 tokens][32]` for f32 and f16, `[⌈d/32⌉][8][32][2]` for bf16, pairs of tokens;
+//           a last block of at most 16 columns is 16 wide.
+// A *score tile* has SWA_SCORE_PITCH floats for each row. A *row* is one (query, head). Rows are
 // multiplied in *strips* of nearly equal height, at most `strip`; a strip has a span of panels that
 // it can see at all, and nothing outside is computed, read or written.
 #ifndef SWA_ATTENTION_KERNELS_H
@@ -19,6 +20,11 @@
 
 /// Tokens of a panel.
 #define SWA_PANEL_TOKENS 16
+/// Keys of a score tile.
+#define SWA_TILE_KEYS 128
+/// Floats from one row of a score tile to the next: known to the kernels, so that a strip's rows are
+/// one address and constant offsets, and no power of two, so that they share no cache set.
+#define SWA_SCORE_PITCH (SWA_TILE_KEYS + 16)
 
 /// The panels `first ..< end` of a tile.
 typedef struct swa_span {
@@ -28,9 +34,9 @@ typedef struct swa_span {
 /// The two products over panels of one form.
 ///
 /// *Fetching ahead.* Pages are scattered, and memory gives its best to several streams of ascending
-/// addresses. So panels are read side by side, and for every line of panel i that the first strip
-/// reads, it fetches the line at the same place of `ahead[i]`, which need not be readable; `ahead`
-/// may be NULL.
+/// addresses that never pause. So panels are read side by side, and with every line that the first
+/// strip reads of its span's panels, it fetches a line of the panels `ahead` at the same places, which
+/// need not be readable; `ahead` may be NULL.
 typedef struct swa_product_kernels {
   /// Whether queries and weights are rounded to bf16 and multiplied in pairs.
   bool pairs;
@@ -38,19 +44,20 @@ typedef struct swa_product_kernels {
   /// at most 4 bytes.
   void (*pack_queries)(const float *const *rows, size_t count, size_t d, float scale,
                        void *packed);
-  /// s[r·ld + t] = q[r] · k[t] for the tokens t of each strip's span.
+  /// s[r][t] = q[r] · k[t] for the tokens t of each strip's span.
   void (*scores)(const void *queries, size_t rows, size_t d, const void *const *panels,
-                 const swa_span *spans, float *s, size_t ld, const void *const *ahead);
+                 const swa_span *spans, float *s, const void *const *ahead);
   /// Online softmax over each strip's span: the running maximum m and sum l are brought up to date,
   /// s becomes exp(s − m) in the form that `values` reads, alpha = exp(m_old − m_new). A row that is
-  /// −∞ throughout leaves weights of 0 and its m as it was.
-  void (*softmax)(float *s, size_t ld, size_t rows, const swa_span *spans, float *m, float *l,
-                  float *alpha);
+  /// −∞ throughout leaves weights of 0 and its m as it was. `ahead` is what `scores` was given, panels
+  /// of `bytes` bytes, whose last lines are still to be fetched.
+  void (*softmax)(float *s, size_t rows, const swa_span *spans, float *m, float *l, float *alpha,
+                  const void *const *ahead, size_t bytes);
   /// s becomes weights in the form that `values` reads, as they are; alpha = 1.
-  void (*weights)(float *s, size_t ld, size_t rows, const swa_span *spans, float *alpha);
-  /// o[r] = alpha[r]·o[r] + Σ_t s[r·ld + t]·v[t] over each strip's span; o has `ldo` floats a row,
+  void (*weights)(float *s, size_t rows, const swa_span *spans, float *alpha);
+  /// o[r] = alpha[r]·o[r] + Σ_t s[r][t]·v[t] over each strip's span; o has `ldo` floats a row,
   /// at least d rounded up to 16.
-  void (*values)(const float *s, size_t ld, size_t rows, const void *const *panels,
+  void (*values)(const float *s, size_t rows, const void *const *panels,
                  const swa_span *spans, size_t d, const float *alpha, float *o, size_t ldo,
                  const void *const *ahead);
 } swa_product_kernels;
