@@ -77,7 +77,7 @@ public struct PageTable: Sendable, Hashable {
     }
     self.pageSize = pageSize
     self.offsets = offsets.map { Int32(truncatingIfNeeded: $0) }
-    self.indices = indices.map { Int32(truncatingIfNeeded: $0) }
+    self.indices = try Self.checked(indices, offsets)
     positions = []
     kvLengths = lengths
   }
@@ -124,7 +124,7 @@ public struct PageTable: Sendable, Hashable {
     }
     self.pageSize = pageSize
     self.offsets = offsets.map { Int32(truncatingIfNeeded: $0) }
-    self.indices = indices.map { Int32(truncatingIfNeeded: $0) }
+    self.indices = try Self.checked(indices, offsets)
     self.positions = areConsecutive ? [] : positions.map { Int32(truncatingIfNeeded: $0) }
     self.kvLengths = kvLengths.map { Int32(truncatingIfNeeded: $0) }
   }
@@ -141,14 +141,29 @@ public struct PageTable: Sendable, Hashable {
     guard offsets[requests] == indices.count else {
       throw .indexCount(expected: offsets[requests], found: indices.count)
     }
-    // Most tables are right, which the bits of all pages together show; only a wrong one is searched.
-    if (0..<Int(Int32.max)).contains(indices.reduce(0, |)) { return }
-    for r in 0..<requests {
+  }
+
+  /// The pages in 32 bits.
+  ///
+  /// Most tables are right, which the bits of all pages together show: copying collects them on its
+  /// way, and only a wrong table is searched.
+  private static func checked(_ indices: [Int], _ offsets: [Int]) throws(Invalid) -> [Int32] {
+    var bits = 0
+    let narrow = [Int32](unsafeUninitializedCapacity: indices.count) { target, count in
+      for i in indices.indices {
+        bits |= indices[i]
+        target.initializeElement(at: i, to: Int32(truncatingIfNeeded: indices[i]))
+      }
+      count = indices.count
+    }
+    if (0..<Int(Int32.max)).contains(bits) { return narrow }
+    for r in 0..<offsets.count - 1 {
       for page in indices[offsets[r]..<offsets[r + 1]] {
         guard page >= 0 else { throw .negativePage(request: r, page: page) }
         guard page < Int(Int32.max) else { throw .tooLarge(page) }
       }
     }
+    return narrow
   }
 
   private static func length(pages: Int, last: Int, pageSize: Int) throws(Invalid) -> Int32 {

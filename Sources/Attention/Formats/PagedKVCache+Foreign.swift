@@ -70,12 +70,9 @@ extension PagedKVCache {
     ) { sizes throws(Failure) in
       let row = sizes.headDimension * sizes.elementBytes
       let strides = KVLayout.hnd.strides(pageSize: pageSize, heads: 1, row: row)
-      let geometry = Geometry(
-        pageSize: pageSize, key: strides, value: strides, sharesValues: true)
-      guard let bytes = geometry.byteCount(pageCount) else { throw .tooLarge }
-      guard let memory = AlignedBuffer(trying: bytes), let base = memory.bytes.baseAddress
-      else { throw .memory(bytes: bytes) }
-      return Memory(geometry: geometry, keys: base, values: base, owner: memory, byteCount: bytes)
+      return try Memory.owned(
+        Geometry(pageSize: pageSize, key: strides, value: strides, sharesValues: true),
+        pageCount: pageCount)
     }
   }
 }
