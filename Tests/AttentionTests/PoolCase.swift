@@ -299,7 +299,9 @@ struct PoolCase {
       number: r, queryLength: batch.queries[r].count, kvLength: Int(batch.pages.kvLengths[r]),
       query: {
         let query = row(queries, first + $0, shape.queryHeads, $1, shape.headDimension)
-        return rounds ? query.map { ElementType.bfloat16.rounding($0 * scale) / scale } : query
+        // A key's own scale goes with the query.
+        let factor = scale * (scales?.keys[$1 / shape.groupSize] ?? 1)
+        return rounds ? query.map { ElementType.bfloat16.rounding($0 * factor) / factor } : query
       },
       key: { row(keys, slot(r, $0), shape.kvHeads, $1, shape.headDimension) },
       value: { row(values, slot(r, $0), shape.kvHeads, $1, shape.valueDimension) })
