@@ -64,7 +64,8 @@ import Testing
     }
     var tensors = VariantTensors()
     tensors["document"] = (0..<42).map { Float($0 / 10) }
-    try AttentionPlan(device: device, shape: shape, variant: documents).update(batch, tensors: tensors)
+    try AttentionPlan(device: device, shape: shape, variant: documents).update(
+      batch, tensors: tensors)
 
     let wrong = AttentionVariant("wrong") { v in v.key { k, at in k.own * at.query } }
     func print(_ error: any Error) {
@@ -128,7 +129,8 @@ import Testing
   @Test func evictedPages() throws {
     // The first page and the last two of 1,000 tokens; the pages between were evicted.
     let pages = try PageTable(
-      offsets: [0, 3], indices: [7, 2, 9], positions: [0, 976, 992], kvLengths: [1_000], pageSize: 16)
+      offsets: [0, 3], indices: [7, 2, 9], positions: [0, 976, 992], kvLengths: [1_000],
+      pageSize: 16)
     #expect(pages.slot(of: 999, in: 0) == 9 * 16 + 7 && pages.slot(of: 500, in: 0) == nil)
   }
 
@@ -147,7 +149,7 @@ import Testing
     let batch = try AttentionBatch(queries: queries, pages: pages, rows: rows)
     var tensors = VariantTensors()
     tensors[mask: "custom-mask"] = mask.bytes
-    try plan.update(batch, tensors: tensors)   // of the variant .customMask
+    try plan.update(batch, tensors: tensors)  // of the variant .customMask
     #expect(rows.pages == [0, 1, 2, 0, 1, 2])
   }
 
@@ -166,9 +168,9 @@ import Testing
     let plan = try AttentionPlan(device: device, shape: shape, variant: softCapped)
     let cache = try PagedKVCache(pageCount: 1024, pageSize: 16, kvHeads: 8, headDimension: 128)
 
-    try plan.update(batch)                                   // page tables and query lengths
+    try plan.update(batch)  // page tables and query lengths
     try cache.append(keys: k, values: v, of: batch, on: device)
-    try plan.run(queries: q, cache: cache, output: o)        // decode, prefill or both at once
+    try plan.run(queries: q, cache: cache, output: o)  // decode, prefill or both at once
   }
 
   /// The blocks of README's section on the engine and of the articles are lines of this file or of

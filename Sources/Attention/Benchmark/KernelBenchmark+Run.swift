@@ -46,6 +46,12 @@ extension KernelBenchmark {
       imbalance: (loads.max() ?? 0) / max(loads.reduce(0, +) / Double(loads.count), 1))
   }
 
+  /// The seconds of one call of something that may fail.
+  package static func seconds(_ body: () throws -> Void) throws -> Double {
+    try body()
+    return measure { try? body() }
+  }
+
   /// The seconds of one call, from enough calls to fill some milliseconds.
   static func measure(_ body: () -> Void) -> Double {
     let clock = ContinuousClock()

@@ -19,10 +19,18 @@ extension PagedKVCache {
   /// Keys and values that someone else keeps, token-major, used in place without copying.
   ///
   /// - Parameters:
-  ///   - borrowingKeys: `pageCount · pageSize · kvHeads` rows of `headDimension` elements in the
+  ///   - keys: `pageCount · pageSize · kvHeads` rows of `headDimension` elements in the
   ///     order that `layout` says. Must stay valid and unmoved while the cache lives.
   ///   - values: The same with `valueDimension` elements a row.
   ///   - layout: NHD or HND.
+  ///   - pageCount: Pages of the pool, at least 1.
+  ///   - pageSize: Tokens of a page, at least 1.
+  ///   - kvHeads: Key/value heads, at least 1.
+  ///   - headDimension: Elements of a key, at least 1.
+  ///   - valueDimension: Elements of a value; by default those of a key.
+  ///   - elementType: What the memory holds: f32, f16, bf16, fp8 or int8.
+  ///   - keyScales: For each kv head, what a stored key is to be multiplied by; by default 1.
+  ///   - valueScales: The same for values.
   ///   - owner: Kept alive as long as the cache.
   public convenience init(
     borrowingKeys keys: UnsafeMutableRawPointer, values: UnsafeMutableRawPointer,
