@@ -67,12 +67,12 @@ import Testing
     try AttentionPlan(device: device, shape: shape, variant: documents).update(
       batch, tensors: tensors)
 
-    let wrong = AttentionVariant("wrong") { v in v.key { k, at in k.own * at.query } }
     func print(_ error: any Error) {
       let text = "\(error)"
       #expect(text.hasPrefix("attention variant: the key functor defined at AttentionTests/"))
       #expect(text.hasSuffix("reads at.query, which has no meaning there: x.own * at.query"))
     }
+    let wrong = AttentionVariant("wrong") { v in v.key { k, at in k.own * at.query } }
     do {
       try wrong.check()
     } catch {
@@ -173,36 +173,32 @@ import Testing
     try plan.run(queries: q, cache: cache, output: o)  // decode, prefill or both at once
   }
 
-  /// The blocks of README's section on the engine and of the articles are lines of this file or of
-  /// the notation's tests.
+  /// The blocks of README and of the articles stand in this file or in the notation's tests, line
+  /// breaks and indentation aside.
   @Test func everyBlockIsHere() throws {
     let root = URL(fileURLWithPath: #filePath).deletingLastPathComponent()
       .deletingLastPathComponent().deletingLastPathComponent()
-    func lines(_ path: String) throws -> [String] {
+    func text(_ path: String) throws -> String {
       try String(contentsOf: root.appendingPathComponent(path), encoding: .utf8)
-        .split(separator: "\n", omittingEmptySubsequences: false)
-        .map { $0.trimmingCharacters(in: .whitespaces) }
     }
-    let code = try ["DocumentationTests", "NotationTests"].flatMap {
-      try lines("Tests/AttentionTests/\($0).swift")
+    func squeezed(_ text: some StringProtocol) -> String {
+      String(text.filter { !$0.isWhitespace })
+    }
+    let code = try ["DocumentationTests", "NotationTests"].map {
+      squeezed(try text("Tests/AttentionTests/\($0).swift"))
     }
     let articles = ["Attention", "YourFirstVariant", "KVFormats", "States", "Planning"]
     var count = 0
     for path in articles.map({ "Sources/Attention/Attention.docc/\($0).md" }) + ["README.md"] {
-      let text = try lines(path)
-      var next = 0
-      while let start = text[next...].firstIndex(of: "```swift") {
-        let end = try #require(text[start...].dropFirst().firstIndex(of: "```"))
-        next = end + 1
-        let block = text[start + 1..<end].filter {
-          $0 != "import Attention" && !$0.isEmpty && !$0.hasPrefix("print(")
+      for block in try text(path).components(separatedBy: "```swift\n").dropFirst() {
+        let lines = block.components(separatedBy: "```")[0].split(separator: "\n")
+          .filter { $0 != "import Attention" }
+        if lines[0] == "// Package.swift" || lines.allSatisfy({ $0.hasPrefix("print(") }) {
+          continue
         }
-        if block.first == "// Package.swift" || block.isEmpty { continue }
         count += 1
-        let found = zip(code.filter { !$0.isEmpty }.indices, 0...).contains { start, _ in
-          code.filter { !$0.isEmpty }[start...].starts(with: block)
-        }
-        #expect(found, "\(path): \(block.first ?? "")")
+        let wanted = squeezed(lines.joined())
+        #expect(code.contains { $0.contains(wanted) }, "\(path): \(lines[0])")
       }
     }
     #expect(count >= 15)
