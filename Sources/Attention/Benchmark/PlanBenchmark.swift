@@ -64,15 +64,26 @@ public struct PlanBenchmark: Sendable, Hashable {
     }
   }
 
-  /// An array in 32 bits: what taking it costs without any check.
+  /// Takes the arrays of a batch as the constructors do, but for their checks.
   @inline(never)
-  private static func narrowed(_ array: [Int]) -> [Int32] {
-    [Int32](unsafeUninitializedCapacity: array.count) { target, count in
-      for i in array.indices {
-        target.initializeElement(at: i, to: Int32(truncatingIfNeeded: array[i]))
+  private func taken(_ offsets: [Int], _ indices: [Int], _ last: [Int], _ queries: [Int]) -> Int {
+    func narrowed(_ count: Int, _ value: (Int) -> Int) -> [Int32] {
+      [Int32](unsafeUninitializedCapacity: count) { target, initialized in
+        for i in 0..<count {
+          target.initializeElement(at: i, to: Int32(truncatingIfNeeded: value(i)))
+        }
+        initialized = count
       }
-      count = array.count
     }
+    let pages = narrowed(indices.count) { indices[$0] }
+    let starts = narrowed(offsets.count) { offsets[$0] }
+    let lengths = narrowed(last.count) {
+      (offsets[$0 + 1] &- offsets[$0] &- 1) &* pageSize &+ last[$0]
+    }
+    var sums = [0]
+    sums.reserveCapacity(queries.count + 1)
+    for (i, count) in queries.enumerated() { sums.append(sums[i] &+ count) }
+    return pages.count &+ starts.count &+ lengths.count &+ sums.count
   }
 
   private func measure(on device: CPUDevice, _ workers: Int) throws -> Result {
@@ -115,9 +126,7 @@ public struct PlanBenchmark: Sendable, Hashable {
       checks.append(KernelBenchmark.measure { _ = try? check() })
       copies.append(
         KernelBenchmark.measure {
-          for array in [offsets, indices, last, queries] {
-            copied &+= Self.narrowed(array).count
-          }
+          copied &+= taken(offsets, indices, last, queries)
         })
       singles.append(KernelBenchmark.measure { try? plan.update(batch, composition: .off) })
       plans.append(KernelBenchmark.measure { try? plan.update(batch) })

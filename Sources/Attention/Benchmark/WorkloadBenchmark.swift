@@ -132,7 +132,7 @@ extension WorkloadBenchmark {
 
   private static let prefillShape = AttentionShape(queryHeads: 8, kvHeads: 2, headDimension: 128)
 
-  /// Fig. 8: 16 requests of 1,024 tokens; of 512 to 1,024; skewed with a mean of 1,024.
+  /// The paper's Figure 8: 16 requests of 1,024 tokens; of 512 to 1,024; skewed with a mean of 1,024.
   private static var lengths: [WorkloadBenchmark] {
     var benchmark = KernelBenchmark(phase: .decode, lengths: .zipf, groupSize: 4)
     benchmark.meanLength = 1_024
@@ -167,7 +167,7 @@ extension WorkloadBenchmark {
     }
   }
 
-  /// Table 5's kind: parallel generation, 128 tokens each after a common prompt.
+  /// The paper's Table 5, its kind: parallel generation, 128 tokens each after a common prompt.
   private static var prefixes: [WorkloadBenchmark] {
     [1_024, 8_192].flatMap { prefix in
       [4, 16, 64].map { batch in
