@@ -64,6 +64,12 @@ public struct RotaryEmbedding: Sendable, Hashable {
   /// What cosine and sine are multiplied by; 1 except for YaRN and LongRoPE.
   public let amplitude: Double
 
+  /// What the frequencies are powers of, before scaling.
+  public let base: Double
+
+  /// How frequencies are changed for long contexts.
+  public let scaling: Scaling
+
   /// Makes an embedding with frequencies base^(−2i/dimension), scaled.
   ///
   /// - Parameters:
@@ -81,6 +87,8 @@ public struct RotaryEmbedding: Sendable, Hashable {
     try Self.require(base, "base")
     self.pairing = pairing
     self.dimension = dimension
+    self.base = base
+    self.scaling = scaling
     func plain(_ base: Double) -> [Double] {
       (0..<dimension / 2).map { pow(base, -2 * Double($0) / Double(dimension)) }
     }
@@ -92,6 +100,13 @@ public struct RotaryEmbedding: Sendable, Hashable {
         plain(base), scaling, base: base, sequenceLength: sequenceLength)
     }
     amplitude = Self.amplitude(scaling)
+  }
+
+  /// The same embedding for sequences of another length; another one only for dynamic NTK and
+  /// LongRoPE.
+  public func adapted(toSequenceLength length: Int) throws(Failure) -> RotaryEmbedding {
+    try RotaryEmbedding(
+      pairing: pairing, dimension: dimension, base: base, scaling: scaling, sequenceLength: length)
   }
 
   private static func amplitude(_ scaling: Scaling) -> Double {

@@ -43,4 +43,7 @@ enum Terminal {
 extension Double {
   /// The number with one digit after the point.
   var rounded1: String { String(format: "%.1f", self) }
+
+  /// The number with two digits after the point.
+  var rounded2: String { String(format: "%.2f", self) }
 }

@@ -46,7 +46,7 @@ import Testing
   }
 
   /// Requests in shuffled pages of a pool that is a little larger.
-  private struct Pages {
+  struct Pages {
     var table: PageTable
     var lists: [[Int]]
     var count: Int

@@ -21,96 +21,169 @@ struct PoolCase {
   }
   /// The data of the variant's tensors.
   var tensors = VariantTensors()
+  /// Whose memory holds keys and values; a latent cache has one kv head and no values of its own.
+  var memory = Memory.own
+  /// What stored keys and values are multiplied by, for each kv head.
+  var scales: (keys: [Float], values: [Float])?
   var seed: UInt64 = 1
+  /// Only every `sample`-th row is asked of the (slow) oracle.
+  var sample = 1
+  /// Outputs smaller than this are what larger values leave of each other: errors are relative to it.
+  var smallestOutput = 0.0
+
+  /// Where keys and values lie.
+  enum Memory: CaseIterable {
+    case own
+    case nhd
+    case hnd
+    case latent
+  }
+
+  /// A way to plan the batch.
+  enum Planning {
+    case workers(Int, Composition = .automatic)
+    /// Batch-invariant, with bounds that the batch just fits.
+    case bounded(workers: Int)
+  }
 
   /// What a run left.
   private struct Result {
-    var workers: Int
-    var rounds: Bool
+    var planning: Planning
     var output: [Float]
     var lse: [Float]
   }
 
+  /// Products of bf16 in pairs see the scaled query and the weights rounded to bf16; functors of
+  /// values leave floats.
+  private func rounds(_ device: CPUDevice) -> Bool {
+    device.roundsProducts(of: elementType) && !variant.functors.contains { $0.kind == .value }
+  }
+
+  /// Whether products round what functors make of queries and keys, which the oracle cannot follow.
+  private func roundsFunctors(_ device: CPUDevice) -> Bool {
+    rounds(device) && variant.functors.contains { $0.kind == .key || $0.kind == .query }
+  }
+
   /// Runs with several numbers of workers and compares every row with the oracle's: errors are
   /// relative to the row's largest element, a row that attends to nothing is exactly 0 and −∞.
-  func check(_ device: CPUDevice, _ comment: Comment = "") throws {
+  ///
+  /// - Parameter tolerance: What the limits are multiplied by.
+  func check(
+    _ device: CPUDevice, _ comment: Comment = "",
+    plannings: [Planning] = [.workers(1), .workers(2), .workers(7), .bounded(workers: 5)],
+    tolerance: Double = 1
+  ) throws {
+    let (rounds, roundsFunctors) = (rounds(device), roundsFunctors(device))
+    for (planning, error) in zip(plannings, try errors(device, plannings)) {
+      #expect(
+        error.output <= tolerance * (rounds ? 1e-2 : 1e-5)
+          && error.lse <= tolerance * (roundsFunctors ? 5e-3 : 1e-5),
+        "\(comment), \(variant.name), \(planning): \(error)")
+    }
+  }
+
+  /// The largest errors of each way to plan.
+  private func errors(_ device: CPUDevice, _ plannings: [Planning]) throws
+    -> [(output: Double, lse: Double)]
+  {
     var random = Random(seed)
     func floats(_ count: Int) -> [Float] { (0..<count).map { _ in random.float() } }
     let slots = pageCount * batch.pages.pageSize
     let queries = floats(max(batch.queries.total, 1) * shape.queryHeads * shape.headDimension)
     let isUsed = usedSlots()
-    func stored(_ columns: Int) -> [Float] {
-      zip(floats(slots * columns), 0...).map {
-        isUsed[$1 / columns] ? elementType.rounding($0) : .nan
+    func stored(_ size: Int, _ scales: [Float]?) -> [Float] {
+      let columns = shape.kvHeads * size
+      return zip(floats(slots * columns), 0...).map {
+        let scale = scales?[$1 % columns / size] ?? 1
+        return isUsed[$1 / columns] ? elementType.rounding($0 / scale) * scale : .nan
       }
     }
-    let keys = stored(shape.kvHeads * shape.headDimension)
-    let values = stored(shape.kvHeads * shape.valueDimension)
-    let cache = try filledCache(keys, values, device)
-    // Products of bf16 in pairs see the scaled query and the weights rounded to bf16; functors of
-    // keys and values leave floats.
-    let rounds =
-      device.roundsProducts(of: elementType)
-      && !variant.functors.contains { $0.kind == .value }
-    // The oracle cannot follow the rounding of what functors make of queries and keys.
-    let roundsFunctors =
-      rounds && variant.functors.contains { $0.kind == .key || $0.kind == .query }
-    let results =
-      try [1, 2, 7].map { try run(queries, cache, plan(device, workers: $0), rounds: rounds) }
-      + [run(queries, cache, boundedPlan(device, workers: 5), rounds: rounds)]
+    let keys = stored(shape.headDimension, scales?.keys)
+    let values =
+      memory == .latent
+      ? (0..<slots * shape.valueDimension).map {
+        keys[$0 / shape.valueDimension * shape.headDimension + $0 % shape.valueDimension]
+      } : stored(shape.valueDimension, scales?.values)
+    let cache = try emptyCache()
+    try fill(cache, keys, values, device)
+    let results = try plannings.map { try run(queries, cache, device, $0) }
 
     let oracle = DenseAttention(
       shape: shape, variant: variant, tensors: tensors,
       lengths: (0..<batch.requestCount).map {
         (batch.queries[$0].count, Int(batch.pages.kvLengths[$0]))
       })
+    let rounds = rounds(device)
+    // Where weights are rounded, an output that cancels out keeps less than its values' precision.
+    let smallest = max(smallestOutput, rounds ? 0.3 : 0)
     var worst = results.map { _ in (output: 0.0, lse: 0.0) }
     for r in 0..<batch.requestCount {
-      let request = request(r, queries, keys, values, rounds: rounds && !roundsFunctors)
+      let request = request(
+        r, queries, keys, values, rounds: rounds && !roundsFunctors(device))
       for i in 0..<request.queryLength {
         let token = batch.queries[r].lowerBound + i
         for head in 0..<shape.queryHeads {
+          let row = token * shape.queryHeads + head
+          if row % sample != 0 { continue }
           let expected = oracle.row(i, head: head, of: request)
           for (n, result) in results.enumerated() {
-            let error = error(of: result, row: token * shape.queryHeads + head, expected)
+            let error = error(of: result, row: row, expected, smallest)
             worst[n].output = max(worst[n].output, error.output)
             worst[n].lse = max(worst[n].lse, error.lse)
           }
         }
       }
     }
-    for (result, error) in zip(results, worst) {
-      #expect(
-        error.output <= (rounds ? 1e-2 : 1e-5) && error.lse <= (roundsFunctors ? 5e-3 : 1e-5),
-        "\(comment), \(variant.name), \(result.workers) workers: \(error)")
-    }
+    return worst
   }
 
-  private func error(of result: Result, row: Int, _ expected: (output: [Double], lse: Double))
-    -> (output: Double, lse: Double)
-  {
+  private func error(
+    of result: Result, row: Int, _ expected: (output: [Double], lse: Double), _ smallest: Double
+  ) -> (output: Double, lse: Double) {
     let start = row * shape.valueDimension
     let found = result.output[start..<start + shape.valueDimension]
     let sum = Double(result.lse[row])
-    if expected.lse == -.infinity {
-      let isExact = sum == -.infinity && found.allSatisfy { $0 == 0 }
-      return isExact ? (0, 0) : (.infinity, .infinity)
+    let isEmpty = variant.usesSoftmax && expected.lse == -.infinity
+    if isEmpty && sum != -.infinity { return (.infinity, .infinity) }
+    if isEmpty && expected.output.allSatisfy({ $0 == 0 }) {
+      return found.allSatisfy { $0 == 0 } ? (0, 0) : (.infinity, .infinity)
     }
-    // Where weights are rounded, an output that cancels out keeps less than its values' precision.
-    let size = max(expected.output.map(abs).max() ?? 0, result.rounds ? 0.3 : 0)
-    let output = zip(found, expected.output).map { abs(Double($0) - $1) / size }.reduce(0) {
-      $1.isNaN ? .infinity : max($0, $1)
-    }
+    let size = max(expected.output.map(abs).max() ?? 0, smallest)
+    let output = zip(found, expected.output).map {
+      Double($0) == $1 ? 0 : abs(Double($0) - $1) / size
+    }.reduce(0) { $1.isNaN ? .infinity : max($0, $1) }
+    if isEmpty || !variant.usesSoftmax { return (output, 0) }
     return (output, sum.isNaN ? .infinity : abs(sum - expected.lse) / (1 + abs(expected.lse)))
   }
 
-  private func filledCache(_ keys: [Float], _ values: [Float], _ device: CPUDevice) throws
-    -> PagedKVCache
-  {
-    let cache = try PagedKVCache(
-      pageCount: pageCount, pageSize: batch.pages.pageSize, kvHeads: shape.kvHeads,
-      headDimension: shape.headDimension, valueDimension: shape.valueDimension,
-      elementType: elementType)
+  /// A cache of the case's kind of memory.
+  func emptyCache() throws -> PagedKVCache {
+    let (pageSize, d, dv) = (batch.pages.pageSize, shape.headDimension, shape.valueDimension)
+    switch memory {
+    case .own:
+      return try PagedKVCache(
+        pageCount: pageCount, pageSize: pageSize, kvHeads: shape.kvHeads, headDimension: d,
+        valueDimension: dv, elementType: elementType, keyScales: scales?.keys,
+        valueScales: scales?.values)
+    case .latent:
+      return try PagedKVCache(
+        latentPages: pageCount, pageSize: pageSize, latentDimension: dv, ropeDimension: d - dv,
+        elementType: elementType)
+    case .nhd, .hnd:
+      let rows = pageCount * pageSize * shape.kvHeads
+      let memory = AlignedBuffer(byteCount: rows * (d + dv) * elementType.blockBytes)
+      let base = try #require(memory.bytes.baseAddress)
+      return try PagedKVCache(
+        borrowingKeys: base, values: base + rows * d * elementType.blockBytes,
+        layout: self.memory == .nhd ? .nhd : .hnd, pageCount: pageCount, pageSize: pageSize,
+        kvHeads: shape.kvHeads, headDimension: d, valueDimension: dv, elementType: elementType,
+        keyScales: scales?.keys, valueScales: scales?.values, owner: memory)
+    }
+  }
+
+  private func fill(
+    _ cache: PagedKVCache, _ keys: [Float], _ values: [Float], _ device: CPUDevice
+  ) throws {
     var (keys, values) = (keys, values)
     let slots = pageCount * batch.pages.pageSize
     try keys.withUnsafeMutableBufferPointer { keys in
@@ -119,19 +192,34 @@ struct PoolCase {
           keys: MatrixView(
             try #require(keys.baseAddress), rows: slots,
             columns: shape.kvHeads * shape.headDimension),
-          values: MatrixView(
-            try #require(values.baseAddress), rows: slots,
-            columns: shape.kvHeads * shape.valueDimension),
+          values: memory == .latent
+            ? nil
+            : MatrixView(
+              try #require(values.baseAddress), rows: slots,
+              columns: shape.kvHeads * shape.valueDimension),
           slots: Array(0..<slots), on: device)
       }
     }
-    return cache
   }
 
-  private func plan(_ device: CPUDevice, workers: Int) throws -> AttentionPlan {
-    try AttentionPlan(
-      device: device, shape: shape, variant: variant, batch: batch, tensors: tensors,
-      workers: workers)
+  /// Why the batch may not be decomposed into these runs.
+  func refusal(of runs: [SharedRun], _ device: CPUDevice) throws -> AttentionPlan.Failure? {
+    do {
+      _ = try plan(device, .workers(1, .explicit(runs)))
+      return nil
+    } catch let failure as AttentionPlan.Failure {
+      return failure
+    }
+  }
+
+  private func plan(_ device: CPUDevice, _ planning: Planning) throws -> AttentionPlan {
+    switch planning {
+    case .bounded(let workers): return try boundedPlan(device, workers: workers)
+    case .workers(let workers, let composition):
+      return try AttentionPlan(
+        device: device, shape: shape, variant: variant, batch: batch, tensors: tensors,
+        workers: workers, composition: composition)
+    }
   }
 
   /// A batch-invariant plan whose bounds the batch just fits: nothing moves.
@@ -152,14 +240,14 @@ struct PoolCase {
 
   /// Runs a plan; outputs start as NaN.
   private func run(
-    _ queries: [Float], _ cache: PagedKVCache, _ plan: AttentionPlan, rounds: Bool
+    _ queries: [Float], _ cache: PagedKVCache, _ device: CPUDevice, _ planning: Planning
   ) throws -> Result {
+    let plan = try plan(device, planning)
     let tokens = batch.queries.total
     let columns = shape.queryHeads * shape.valueDimension
     var queries = queries
     var result = Result(
-      workers: plan.workers, rounds: rounds,
-      output: [Float](repeating: .nan, count: max(tokens * columns, 1)),
+      planning: planning, output: [Float](repeating: .nan, count: max(tokens * columns, 1)),
       lse: [Float](repeating: .nan, count: max(tokens * shape.queryHeads, 1)))
     try queries.withUnsafeMutableBufferPointer { queries in
       try result.output.withUnsafeMutableBufferPointer { output in
@@ -170,8 +258,10 @@ struct PoolCase {
               columns: shape.queryHeads * shape.headDimension),
             cache: cache,
             output: MatrixView(try #require(output.baseAddress), rows: tokens, columns: columns),
-            lse: .natural(
-              MatrixView(try #require(lse.baseAddress), rows: tokens, columns: shape.queryHeads)))
+            lse: variant.usesSoftmax
+              ? .natural(
+                MatrixView(try #require(lse.baseAddress), rows: tokens, columns: shape.queryHeads))
+              : nil)
         }
       }
     }
@@ -209,7 +299,9 @@ struct PoolCase {
       number: r, queryLength: batch.queries[r].count, kvLength: Int(batch.pages.kvLengths[r]),
       query: {
         let query = row(queries, first + $0, shape.queryHeads, $1, shape.headDimension)
-        return rounds ? query.map { ElementType.bfloat16.rounding($0 * scale) / scale } : query
+        // A key's own scale goes with the query.
+        let factor = scale * (scales?.keys[$1 / shape.groupSize] ?? 1)
+        return rounds ? query.map { ElementType.bfloat16.rounding($0 * factor) / factor } : query
       },
       key: { row(keys, slot(r, $0), shape.kvHeads, $1, shape.headDimension) },
       value: { row(values, slot(r, $0), shape.kvHeads, $1, shape.valueDimension) })

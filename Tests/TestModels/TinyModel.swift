@@ -19,6 +19,8 @@ package struct TinyModel {
   package var context = 256
   /// Tensors to leave out.
   package var missing: Set<String> = []
+  /// Tensors to add: vectors of floats, by name.
+  package var vectors: [String: [Float]] = [:]
   /// Metadata to replace or add, by key without the architecture.
   package var overrides: [String: GGUFWriter.Value] = [:]
 
@@ -88,6 +90,9 @@ package struct TinyModel {
       add("blk.\(layer).ffn_down.weight", [width, 2 * width])
     }
     add("output_norm.weight", [width], around: 1)
+    for (name, values) in vectors.sorted(by: { $0.key < $1.key }) {
+      writer.add(name, shape: [values.count], float32: values)
+    }
     return writer.bytes()
   }
 

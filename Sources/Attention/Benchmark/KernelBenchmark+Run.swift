@@ -46,6 +46,12 @@ extension KernelBenchmark {
       imbalance: (loads.max() ?? 0) / max(loads.reduce(0, +) / Double(loads.count), 1))
   }
 
+  /// The seconds of one call of something that may fail.
+  package static func seconds(_ body: () throws -> Void) throws -> Double {
+    try body()
+    return measure { try? body() }
+  }
+
   /// The seconds of one call, from enough calls to fill some milliseconds.
   static func measure(_ body: () -> Void) -> Double {
     let clock = ContinuousClock()
@@ -59,9 +65,11 @@ extension KernelBenchmark {
     }
   }
 
-  static func median(_ values: [Double]) -> Double {
+  /// The middle of some numbers; 0 of none.
+  package static func median(_ values: [Double]) -> Double {
     let sorted = values.sorted()
-    return sorted.isEmpty ? 0 : sorted[sorted.count / 2]
+    guard !sorted.isEmpty else { return 0 }
+    return (sorted[(sorted.count - 1) / 2] + sorted[sorted.count / 2]) / 2
   }
 
   /// The requests' lengths; their sum is about `batch · meanLength`.
@@ -85,18 +93,15 @@ final class BenchmarkSetup {
   let batch: AttentionBatch
   let bytes: Int
   let operations: Double
-  private let cache: PagedKVCache
+  let cache: PagedKVCache
   private let queries: AlignedBuffer
   private let output: AlignedBuffer
   private let queryView: MatrixView
   private let outputView: MatrixView
 
-  init(_ benchmark: KernelBenchmark, _ device: CPUDevice) throws {
+  /// Scattered pages of the benchmark's lengths.
+  convenience init(_ benchmark: KernelBenchmark, _ device: CPUDevice) throws {
     let lengths = benchmark.requestLengths
-    let type = benchmark.elementType.stored
-    let shape = AttentionShape(
-      queryHeads: benchmark.kvHeads * benchmark.groupSize, kvHeads: benchmark.kvHeads,
-      headDimension: benchmark.headDimension)
     let pages = lengths.map { ($0 + benchmark.pageSize - 1) / benchmark.pageSize }
     var pool = Array(0..<pages.reduce(0, +))
     var random = SplitMix(state: 1)
@@ -108,15 +113,31 @@ final class BenchmarkSetup {
     }
     let table = try PageTable(requests: requests, pageSize: benchmark.pageSize)
     let queryLengths = benchmark.phase == .decode ? lengths.map { _ in 1 } : lengths
-    batch = try AttentionBatch(queries: RaggedIndex(lengths: queryLengths), pages: table)
+    try self.init(
+      AttentionBatch(queries: RaggedIndex(lengths: queryLengths), pages: table),
+      shape: AttentionShape(
+        queryHeads: benchmark.kvHeads * benchmark.groupSize, kvHeads: benchmark.kvHeads,
+        headDimension: benchmark.headDimension), type: benchmark.elementType.stored, device)
+  }
+
+  /// - Parameters:
+  ///   - batch: The requests; the pool has the pages that they name.
+  ///   - tensors: The data of the variant's tensors.
+  init(
+    _ batch: AttentionBatch, shape: AttentionShape, type: ElementType = .bfloat16,
+    variant: AttentionVariant = .causal, tensors: VariantTensors? = nil, _ device: CPUDevice
+  ) throws {
+    self.batch = batch
+    let pages = batch.pages
     cache = try PagedKVCache(
-      pageCount: pages.reduce(0, +), pageSize: benchmark.pageSize, kvHeads: shape.kvHeads,
-      headDimension: shape.headDimension, elementType: type)
-    plan = try AttentionPlan(device: device, shape: shape, variant: .causal, batch: batch)
-    bytes =
-      2 * lengths.reduce(0, +) * shape.kvHeads * shape.headDimension * type.blockBytes
-    let scores = zip(queryLengths, lengths).reduce(0.0) { sum, lengths in
-      let (new, all) = (Double(lengths.0), Double(lengths.1))
+      pageCount: Int(pages.indices.max() ?? 0) + 1, pageSize: pages.pageSize,
+      kvHeads: shape.kvHeads, headDimension: shape.headDimension, elementType: type)
+    plan = try AttentionPlan(
+      device: device, shape: shape, variant: variant, batch: batch, tensors: tensors)
+    let tokens = pages.kvLengths.reduce(0) { $0 + Int($1) }
+    bytes = 2 * tokens * shape.kvHeads * shape.headDimension * type.blockBytes
+    let scores = (0..<batch.requestCount).reduce(0.0) { sum, r in
+      let (new, all) = (Double(batch.queries[r].count), Double(pages.kvLengths[r]))
       return sum + new * (all - new) + new * (new + 1) / 2
     }
     operations = scores * Double(4 * shape.queryHeads * shape.headDimension)
@@ -129,6 +150,7 @@ final class BenchmarkSetup {
     outputView = MatrixView(
       output.elements(Float.self).baseAddress.unsafelyUnwrapped, rows: batch.queries.total,
       columns: columns)
+    var random = SplitMix(state: 2)
     for i in queries.elements(Float.self).indices {
       queries.elements(Float.self)[i] = Float(random.next() >> 40) * 0x1p-23 - 1
     }

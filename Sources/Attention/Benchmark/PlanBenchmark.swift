@@ -64,6 +64,28 @@ public struct PlanBenchmark: Sendable, Hashable {
     }
   }
 
+  /// Takes the arrays of a batch as the constructors do, but for their checks.
+  @inline(never)
+  private func taken(_ offsets: [Int], _ indices: [Int], _ last: [Int], _ queries: [Int]) -> Int {
+    func narrowed(_ count: Int, _ value: (Int) -> Int) -> [Int32] {
+      [Int32](unsafeUninitializedCapacity: count) { target, initialized in
+        for i in 0..<count {
+          target.initializeElement(at: i, to: Int32(truncatingIfNeeded: value(i)))
+        }
+        initialized = count
+      }
+    }
+    let pages = narrowed(indices.count) { indices[$0] }
+    let starts = narrowed(offsets.count) { offsets[$0] }
+    let lengths = narrowed(last.count) {
+      (offsets[$0 + 1] &- offsets[$0] &- 1) &* pageSize &+ last[$0]
+    }
+    var sums = [0]
+    sums.reserveCapacity(queries.count + 1)
+    for (i, count) in queries.enumerated() { sums.append(sums[i] &+ count) }
+    return pages.count &+ starts.count &+ lengths.count &+ sums.count
+  }
+
   private func measure(on device: CPUDevice, _ workers: Int) throws -> Result {
     var (offsets, indices, last) = ([0], [Int](), [Int]())
     var next = meanLength / pageSize * (1 + batch)
@@ -104,9 +126,7 @@ public struct PlanBenchmark: Sendable, Hashable {
       checks.append(KernelBenchmark.measure { _ = try? check() })
       copies.append(
         KernelBenchmark.measure {
-          for array in [offsets, indices, last, queries] {
-            copied &+= array.map { Int32(truncatingIfNeeded: $0) }.count
-          }
+          copied &+= taken(offsets, indices, last, queries)
         })
       singles.append(KernelBenchmark.measure { try? plan.update(batch, composition: .off) })
       plans.append(KernelBenchmark.measure { try? plan.update(batch) })

@@ -79,7 +79,9 @@ public struct VariantBenchmark: Sendable {
 
   /// Measures every row on a device.
   ///
-  /// - Parameter filter: Only rows whose name contains this.
+  /// - Parameters:
+  ///   - device: The processor.
+  ///   - filter: Only rows whose name contains this.
   public func run(on device: CPUDevice, filter: String = "") throws(KernelBenchmark.Failure)
     -> [Result]
   {

@@ -61,25 +61,11 @@ public struct PageTable: Sendable, Hashable {
     throws(Invalid)
   {
     try Self.check(offsets: offsets, indices: indices, pageSize: pageSize)
-    let requests = offsets.count - 1
-    guard lastPageLengths.count == requests else {
-      throw .lastPageLengthCount(expected: requests, found: lastPageLengths.count)
-    }
-    var lengths: [Int32] = []
-    lengths.reserveCapacity(requests)
-    for r in 0..<requests {
-      let pages = offsets[r + 1] - offsets[r]
-      let last = lastPageLengths[r]
-      guard pages == 0 ? last == 0 : (1...pageSize).contains(last) else {
-        throw .lastPageLength(request: r, value: last, pageSize: pageSize)
-      }
-      lengths.append(try Self.length(pages: pages, last: last, pageSize: pageSize))
-    }
+    kvLengths = try Self.lengths(offsets, lastPageLengths, pageSize)
     self.pageSize = pageSize
     self.offsets = offsets.map { Int32(truncatingIfNeeded: $0) }
-    self.indices = indices.map { Int32(truncatingIfNeeded: $0) }
+    self.indices = try Self.checked(indices, offsets)
     positions = []
-    kvLengths = lengths
   }
 
   /// Checks and takes pages that hold any of their request's tokens, not only the first ones.
@@ -98,6 +84,7 @@ public struct PageTable: Sendable, Hashable {
     throws(Invalid)
   {
     try Self.check(offsets: offsets, indices: indices, pageSize: pageSize)
+    try Self.checkOrder(offsets)
     let requests = offsets.count - 1
     guard positions.count == indices.count else {
       throw .positionCount(expected: indices.count, found: positions.count)
@@ -124,7 +111,7 @@ public struct PageTable: Sendable, Hashable {
     }
     self.pageSize = pageSize
     self.offsets = offsets.map { Int32(truncatingIfNeeded: $0) }
-    self.indices = indices.map { Int32(truncatingIfNeeded: $0) }
+    self.indices = try Self.checked(indices, offsets)
     self.positions = areConsecutive ? [] : positions.map { Int32(truncatingIfNeeded: $0) }
     self.kvLengths = kvLengths.map { Int32(truncatingIfNeeded: $0) }
   }
@@ -134,21 +121,76 @@ public struct PageTable: Sendable, Hashable {
     guard pageSize > 0, pageSize <= Int(Int32.max) else { throw .pageSize(pageSize) }
     guard offsets.first == 0 else { throw .firstOffset(offsets.first) }
     guard indices.count <= Int(Int32.max) else { throw .tooLarge(indices.count) }
-    let requests = offsets.count - 1
-    for r in 0..<requests where offsets[r + 1] < offsets[r] {
+    guard offsets.last == indices.count else {
+      // Of two mistakes the order is the one that explains the other.
+      try checkOrder(offsets)
+      throw .indexCount(expected: offsets.last ?? 0, found: indices.count)
+    }
+  }
+
+  private static func checkOrder(_ offsets: [Int]) throws(Invalid) {
+    for r in 0..<offsets.count - 1 where offsets[r + 1] < offsets[r] {
       throw .decreasingOffset(request: r, from: offsets[r], to: offsets[r + 1])
     }
-    guard offsets[requests] == indices.count else {
-      throw .indexCount(expected: offsets[requests], found: indices.count)
+  }
+
+  /// The tokens of each request.
+  ///
+  /// As for `checked(_:_:)`, one pass computes them and gathers the signs of what must not be
+  /// negative; only a wrong table is searched.
+  private static func lengths(_ offsets: [Int], _ lastPageLengths: [Int], _ pageSize: Int)
+    throws(Invalid) -> [Int32]
+  {
+    let requests = offsets.count - 1
+    guard lastPageLengths.count == requests else {
+      throw .lastPageLengthCount(expected: requests, found: lastPageLengths.count)
     }
-    // Most tables are right, which the bits of all pages together show; only a wrong one is searched.
-    if (0..<Int(Int32.max)).contains(indices.reduce(0, |)) { return }
+    var signs = 0
+    let lengths = [Int32](unsafeUninitializedCapacity: requests) { target, count in
+      for r in 0..<requests {
+        let (pages, last) = (offsets[r + 1] &- offsets[r], lastPageLengths[r])
+        let hasPages = pages == 0 ? 0 : 1
+        let length = (pages &- hasPages) &* pageSize &+ last
+        signs |= pages | (last &- hasPages) | (hasPages &* pageSize &- last)
+        // Neither pages nor their tokens exceed 32 bits, so that nothing has wrapped around.
+        signs |= (Int(Int32.max) &- pages) | (Int(Int32.max) &- length)
+        target.initializeElement(at: r, to: Int32(truncatingIfNeeded: length))
+      }
+      count = requests
+    }
+    if signs >= 0 { return lengths }
+    try checkOrder(offsets)
     for r in 0..<requests {
+      let (pages, last) = (offsets[r + 1] - offsets[r], lastPageLengths[r])
+      guard pages == 0 ? last == 0 : (1...pageSize).contains(last) else {
+        throw .lastPageLength(request: r, value: last, pageSize: pageSize)
+      }
+      _ = try length(pages: pages, last: last, pageSize: pageSize)
+    }
+    return lengths
+  }
+
+  /// The pages in 32 bits.
+  ///
+  /// Most tables are right, which the bits of all pages together show: copying collects them on its
+  /// way, and only a wrong table is searched.
+  private static func checked(_ indices: [Int], _ offsets: [Int]) throws(Invalid) -> [Int32] {
+    var bits = 0
+    let narrow = [Int32](unsafeUninitializedCapacity: indices.count) { target, count in
+      for i in indices.indices {
+        bits |= indices[i]
+        target.initializeElement(at: i, to: Int32(truncatingIfNeeded: indices[i]))
+      }
+      count = indices.count
+    }
+    if (0..<Int(Int32.max)).contains(bits) { return narrow }
+    for r in 0..<offsets.count - 1 {
       for page in indices[offsets[r]..<offsets[r + 1]] {
         guard page >= 0 else { throw .negativePage(request: r, page: page) }
         guard page < Int(Int32.max) else { throw .tooLarge(page) }
       }
     }
+    return narrow
   }
 
   private static func length(pages: Int, last: Int, pageSize: Int) throws(Invalid) -> Int32 {

@@ -19,10 +19,18 @@ extension PagedKVCache {
   /// Keys and values that someone else keeps, token-major, used in place without copying.
   ///
   /// - Parameters:
-  ///   - borrowingKeys: `pageCount · pageSize · kvHeads` rows of `headDimension` elements in the
+  ///   - keys: `pageCount · pageSize · kvHeads` rows of `headDimension` elements in the
   ///     order that `layout` says. Must stay valid and unmoved while the cache lives.
   ///   - values: The same with `valueDimension` elements a row.
   ///   - layout: NHD or HND.
+  ///   - pageCount: Pages of the pool, at least 1.
+  ///   - pageSize: Tokens of a page, at least 1.
+  ///   - kvHeads: Key/value heads, at least 1.
+  ///   - headDimension: Elements of a key, at least 1.
+  ///   - valueDimension: Elements of a value; by default those of a key.
+  ///   - elementType: What the memory holds: f32, f16, bf16, fp8 or int8.
+  ///   - keyScales: For each kv head, what a stored key is to be multiplied by; by default 1.
+  ///   - valueScales: The same for values.
   ///   - owner: Kept alive as long as the cache.
   public convenience init(
     borrowingKeys keys: UnsafeMutableRawPointer, values: UnsafeMutableRawPointer,
@@ -70,12 +78,9 @@ extension PagedKVCache {
     ) { sizes throws(Failure) in
       let row = sizes.headDimension * sizes.elementBytes
       let strides = KVLayout.hnd.strides(pageSize: pageSize, heads: 1, row: row)
-      let geometry = Geometry(
-        pageSize: pageSize, key: strides, value: strides, sharesValues: true)
-      guard let bytes = geometry.byteCount(pageCount) else { throw .tooLarge }
-      guard let memory = AlignedBuffer(trying: bytes), let base = memory.bytes.baseAddress
-      else { throw .memory(bytes: bytes) }
-      return Memory(geometry: geometry, keys: base, values: base, owner: memory, byteCount: bytes)
+      return try Memory.owned(
+        Geometry(pageSize: pageSize, key: strides, value: strides, sharesValues: true),
+        pageCount: pageCount)
     }
   }
 }

@@ -89,14 +89,7 @@ public final class PagedKVCache: @unchecked Sendable {
       valueDimension: valueDimension ?? headDimension, elementType: elementType,
       keyScales: keyScales, valueScales: valueScales
     ) { sizes throws(Failure) in
-      guard let geometry = Geometry(owned: sizes), let bytes = geometry.byteCount(pageCount)
-      else { throw .tooLarge }
-      guard let memory = AlignedBuffer(trying: bytes),
-        let base = memory.bytes.baseAddress
-      else { throw .memory(bytes: bytes) }
-      return Memory(
-        geometry: geometry, keys: base, values: base + geometry.valueStart, owner: memory,
-        byteCount: bytes)
+      try Memory.owned(Geometry(owned: sizes), pageCount: pageCount)
     }
   }
 
@@ -107,6 +100,16 @@ public final class PagedKVCache: @unchecked Sendable {
     let values: UnsafeMutableRawPointer
     let owner: AnyObject?
     let byteCount: Int
+
+    /// Memory of the cache's own, laid out as `geometry` says, where that fits an address space.
+    static func owned(_ geometry: Geometry?, pageCount: Int) throws(Failure) -> Memory {
+      guard let geometry, let bytes = geometry.byteCount(pageCount) else { throw .tooLarge }
+      guard let memory = AlignedBuffer(trying: bytes), let base = memory.bytes.baseAddress
+      else { throw .memory(bytes: bytes) }
+      return Memory(
+        geometry: geometry, keys: base, values: base + geometry.valueStart, owner: memory,
+        byteCount: bytes)
+    }
   }
 
   /// Checks the sizes, then asks for the memory.

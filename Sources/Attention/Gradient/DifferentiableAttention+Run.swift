@@ -18,7 +18,22 @@ extension DifferentiableAttention {
     lse: MatrixView? = nil
   ) throws(Failure) {
     try check(queries: queries, keys: keys, values: values, output: output, lse: lse)
-    guard queryCount > 0, let cache else { return }
+    guard queryCount > 0 else { return }
+    if let missing = plan.parameters.missing { throw .plan(.variant(.unbound(missing))) }
+    let data = plan.parameters.data
+    try attend(
+      queries: vectors?.transformed(queries, .query, data, on: device) ?? queries,
+      keys: vectors?.transformed(keys, .key, data, on: device) ?? keys,
+      values: vectors?.transformed(values, .value, data, on: device) ?? values,
+      output: output, lse: lse)
+    vectors?.transform(output, .output, data, on: device)
+  }
+
+  /// Attention without functors on vectors.
+  private func attend(
+    queries: MatrixView, keys: MatrixView, values: MatrixView, output: MatrixView, lse: MatrixView?
+  ) throws(Failure) {
+    guard let cache else { return }
     do {
       try cache.append(keys: keys, values: values, slots: slots, on: device)
     } catch {
@@ -64,6 +79,20 @@ extension DifferentiableAttention {
     try check(keyGradient, "key gradient", rows: keyCount, columns: keys.columns)
     try check(valueGradient, "value gradient", rows: keyCount, columns: values.columns)
     if let missing = plan.parameters.missing { throw .plan(.variant(.unbound(missing))) }
+    let data = plan.parameters.data
+    var gradient = ParameterGradient(of: variant, queryHeads: shape.queryHeads)
+    let given = (queries: queries, keys: keys, values: values)
+    let queries = vectors?.transformed(queries, .query, data, on: device) ?? queries
+    let keys = vectors?.transformed(keys, .key, data, on: device) ?? keys
+    let values = vectors?.transformed(values, .value, data, on: device) ?? values
+    var (output, outputGradient) = (output, outputGradient)
+    if let vectors, let inner = vectors.innerOutput, queryCount > 0 {
+      // What the output functors were given is not kept from the forward pass, but made again.
+      try attend(queries: queries, keys: keys, values: values, output: inner, lse: nil)
+      outputGradient = vectors.copy(outputGradient, .output)
+      vectors.pullBack(outputGradient, from: inner, .output, data, on: device, &gradient)
+      output = inner
+    }
     let pass = BackwardPass(
       kernels: device.attentionKernels, shape: shape, group: shape.groupSize,
       scale: variant.scale(for: shape), queries: queries,
@@ -93,12 +122,15 @@ extension DifferentiableAttention {
     device.pool.forEachRange(merges.count, grain: 1) { range in
       for i in range { pass.merge(merges[i]) }
     }
-    return parameterGradient(pass)
+    add(pass, to: &gradient)
+    vectors?.pullBack(queryGradient, from: given.queries, .query, data, on: device, &gradient)
+    vectors?.pullBack(keyGradient, from: given.keys, .key, data, on: device, &gradient)
+    vectors?.pullBack(valueGradient, from: given.values, .value, data, on: device, &gradient)
+    return gradient
   }
 
   /// The units' derivatives by parameters, added up in the order of requests, heads and keys.
-  private func parameterGradient(_ pass: BackwardPass) -> ParameterGradient {
-    var gradient = ParameterGradient(of: variant, queryHeads: shape.queryHeads)
+  private func add(_ pass: BackwardPass, to gradient: inout ParameterGradient) {
     for unit in schedule.units.sorted(by: { $0.number < $1.number }) {
       for (p, parameter) in programs.parameters.enumerated() {
         for member in 0..<pass.group {
@@ -110,7 +142,6 @@ extension DifferentiableAttention {
         }
       }
     }
-    return gradient
   }
 
   private func check(

@@ -22,11 +22,12 @@ public import Tensors
 /// attention) and be 0; as everywhere, a request's queries stand at the end of its keys: query i at
 /// position `kvLength − queryLength + i`. Any head dimensions and groups.
 ///
-/// The variant's logits and sinks are differentiated symbolically, with softmax or without; scores are
+/// The variant's functors are differentiated symbolically, with softmax or without; scores are
 /// recomputed tile by tile, so that no matrix of queries × keys exists. Functors on queries, keys,
-/// values and outputs are not differentiated: a variant that has one is refused. `backward` gives the same bits on any number of threads;
-/// `forward` does for one number of `workers`, as `AttentionPlan`. Not for use by two threads at
-/// once.
+/// values and outputs are applied to whole tensors before and after, element by element in Double
+/// (see `VectorGradient`): they cost far more here than fused into `AttentionPlan`. `backward` gives
+/// the same bits on any number of threads; `forward` does for one number of `workers`, as
+/// `AttentionPlan`. Not for use by two threads at once.
 public final class DifferentiableAttention {
   /// The layer's sizes.
   public let shape: AttentionShape
@@ -41,6 +42,8 @@ public final class DifferentiableAttention {
 
   let plan: AttentionPlan
   private(set) var programs: GradientPrograms
+  /// Functors on vectors, where the variant has any.
+  private(set) var vectors: VectorGradient?
   private let withParameters: Bool
   let workspace: GradientWorkspace
   private(set) var schedule: GradientSchedule
@@ -55,8 +58,6 @@ public final class DifferentiableAttention {
   public enum Failure: Error, Hashable {
     /// The shape or the variant's parameters do not fit, or the batch is too large.
     case plan(AttentionPlan.Failure)
-    /// The variant has a functor of this kind (the second), through which no gradient goes.
-    case functor(String, kind: String)
     /// The variant, whose name this is, uses softmax and needs a log-sum-exp, or does not and has none.
     case logSumExp(String, isNeeded: Bool)
     /// Queries and keys are of different numbers of requests.
@@ -86,19 +87,23 @@ public final class DifferentiableAttention {
     device: CPUDevice, shape: AttentionShape, variant: AttentionVariant = .causal,
     differentiatesParameters: Bool = true, workers: Int? = nil
   ) throws(Failure) {
+    do throws(AttentionVariant.Invalid) {
+      try variant.check(headDimension: shape.headDimension, valueDimension: shape.valueDimension)
+    } catch {
+      throw .plan(.variant(error))
+    }
     do {
-      plan = try AttentionPlan(device: device, shape: shape, variant: variant, workers: workers)
+      plan = try AttentionPlan(
+        device: device, shape: shape, variant: variant.withoutVectorFunctors, workers: workers)
     } catch {
       throw .plan(error)
-    }
-    for functor in variant.functors where functor.kind != .sink {
-      throw .functor(variant.name, kind: functor.kind.rawValue)
     }
     self.device = device
     self.shape = shape
     self.variant = variant
     withParameters = differentiatesParameters
     programs = GradientPrograms(variant, plan.code, withParameters: withParameters)
+    vectors = VectorGradient(variant, shape, plan.code, withParameters: withParameters)
     workspace = GradientWorkspace(
       shape: shape, threads: device.pool.count, programs: programs)
     schedule = GradientSchedule(queries: [0], keys: [0], shape: shape, bounds: plan.code.bounds)
@@ -120,6 +125,7 @@ public final class DifferentiableAttention {
     do { try plan.update(batch, tensors: tensors) } catch { throw .plan(error) }
     if programs.code !== plan.code {
       programs = GradientPrograms(variant, plan.code, withParameters: withParameters)
+      vectors = VectorGradient(variant, shape, plan.code, withParameters: withParameters)
       workspace.programs = programs
     }
     let schedule = GradientSchedule(
@@ -130,6 +136,7 @@ public final class DifferentiableAttention {
     keyOffsets.assign(keys.offsets)
     queryCount = queries.total
     keyCount = keys.total
+    try vectors?.reserve(queries: queries, keys: keys)
   }
 
   /// The batch as pages in a row, with the slot of every key.
@@ -170,9 +177,6 @@ extension DifferentiableAttention.Failure: CustomStringConvertible {
   public var description: String {
     switch self {
     case .plan(let failure): failure.description
-    case .functor(let name, let kind):
-      "attention: \(name) has a functor on the \(kind), through which no gradient goes; only logits, "
-        + "masks and sinks are differentiated"
     case .logSumExp(let name, let isNeeded):
       isNeeded
         ? "attention: \(name) uses softmax, and its gradient needs the log-sum-exp"

@@ -21,6 +21,10 @@ public struct AttentionBounds: Sendable, Hashable {
   /// Bounds.
   ///
   /// - Parameters:
+  ///   - requests: Requests of a batch.
+  ///   - queryRows: Query rows of all requests together.
+  ///   - pages: Pages of all requests together.
+  ///   - pageSize: Tokens of a page.
   ///   - sharedRows: By default four for each request.
   ///   - blockRows: By default none: every query reads all pages.
   public init(

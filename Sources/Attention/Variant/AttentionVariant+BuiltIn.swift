@@ -112,6 +112,7 @@ extension AttentionVariant {
   /// (Gemma 3: arXiv 2503.19786, §2).
   ///
   /// - Parameters:
+  ///   - layer: The layer's number, from 0.
   ///   - window: The keys that a local layer's query sees, itself among them.
   ///   - pattern: Six for Gemma 3, two for Gemma 2.
   public static func gemma(layer: Int, window: Int, pattern: Int = 6) -> AttentionVariant {

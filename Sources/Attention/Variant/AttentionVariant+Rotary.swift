@@ -30,6 +30,9 @@ extension VectorSymbol {
   /// - Parameters:
   ///   - position: Where the vector stands; any expression of its place.
   ///   - at: The functor's place.
+  ///   - pairing: Which elements turn together.
+  ///   - base: What the frequencies are powers of.
+  ///   - scaling: How frequencies are changed for long contexts.
   public func rotated(
     to position: Symbol, at: AttentionVariant.Place, pairing: RotaryPairing = .halfSplit,
     base: Float = 10_000, scaling: RotaryScaling = .none

@@ -88,6 +88,18 @@ public struct AttentionVariant: Sendable, Hashable {
       name: "\(name)+\(other.name)", scale: scale ?? other.scale, definition: definition)
   }
 
+  /// The variant without its functors on queries, keys, values and outputs; parameters stay.
+  var withoutVectorFunctors: AttentionVariant {
+    var definition = Definition()
+    definition.usesSoftmax = usesSoftmax
+    definition.declarations = declarations
+    definition.parameters = parameters
+    definition.functors = functors.filter { $0.kind == .sink }
+    definition.logitsExpression = logitsExpression
+    definition.maskExpression = maskExpression
+    return AttentionVariant(name: name, scale: scale, definition: definition)
+  }
+
   /// The variant with another value for every scalar parameter called `name`; `nil` makes a
   /// nullable one absent.
   public func setting(_ name: String, to value: Float?) throws(Invalid) -> AttentionVariant {

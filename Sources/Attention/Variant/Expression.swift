@@ -96,6 +96,16 @@ extension Expression {
     condition(self) || children.contains { $0.contains(condition) }
   }
 
+  /// The elements of its vector that a functor's tree reads, each once, in the order of the tree.
+  package var partners: [Partner] {
+    var found: [Partner] = []
+    _ = contains {
+      if case .element(let partner) = $0, !found.contains(partner) { found.append(partner) }
+      return false
+    }
+    return found
+  }
+
   /// The tree with every score replaced: the composition of two logits functors.
   package func substituting(score: Expression) -> Expression {
     replacing { $0 == .score ? score : nil }

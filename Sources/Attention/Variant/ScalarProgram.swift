@@ -9,6 +9,7 @@ struct ScalarProgram: Sendable {
     case position(Expression.Position)
     case perHead(Int)
     case tensor(Int, Expression.TensorRow)
+    case element(Expression.Partner)
     case unary(Expression.Unary, Int)
     case binary(Expression.Binary, Int, Int)
     case select(Int, Int, Int)
@@ -16,7 +17,7 @@ struct ScalarProgram: Sendable {
     /// The registers read.
     var operands: [Int] {
       switch self {
-      case .constant, .position, .perHead, .tensor: []
+      case .constant, .position, .perHead, .tensor, .element: []
       case .unary(_, let a): [a]
       case .binary(_, let a, let b): [a, b]
       case .select(let c, let a, let b): [c, a, b]
@@ -69,8 +70,9 @@ struct ScalarProgram: Sendable {
     case .binary(let f, let a, let b): step = .binary(f, register(of: a), register(of: b))
     case .select(let c, let a, let b):
       step = .select(register(of: c), register(of: a), register(of: b))
-    // Parameters and presence have been replaced; scores, elements and bits are never scalars.
-    case .score, .element, .parameter, .bit, .isPresent: step = .constant(.nan)
+    case .element(let partner): step = .element(partner)
+    // Parameters and presence have been replaced; scores and bits are never scalars.
+    case .score, .parameter, .bit, .isPresent: step = .constant(.nan)
     }
     steps.append(step)
     known[expression] = steps.count - 1
@@ -104,18 +106,22 @@ struct ScalarProgram: Sendable {
     let outputCount: Int
 
     /// Computes every register.
+    ///
+    /// - Parameter vector: The vector of `dimensionCount` elements that `place` is in; only programs
+    ///   of whole functors read it.
     @inline(__always)
     func run(
-      at place: ScorePlace, _ data: ParameterData, _ registers: UnsafeMutablePointer<Double>
+      at place: ScorePlace, _ data: ParameterData, _ registers: UnsafeMutablePointer<Double>,
+      vector: UnsafePointer<Double>? = nil
     ) {
-      for i in 0..<count { step(i, at: place, data, registers) }
+      for i in 0..<count { step(i, at: place, data, registers, vector: vector) }
     }
 
     /// Computes register `i`.
     @inline(__always)
     func step(
       _ i: Int, at place: ScorePlace, _ data: ParameterData,
-      _ registers: UnsafeMutablePointer<Double>
+      _ registers: UnsafeMutablePointer<Double>, vector: UnsafePointer<Double>? = nil
     ) {
       registers[i] =
         switch steps[i] {
@@ -123,6 +129,8 @@ struct ScalarProgram: Sendable {
         case .position(let p): Double(place[p])
         case .perHead(let v): Double(data.perHead[v * data.heads + place.queryHead])
         case .tensor(let t, let row): Double(data.value(t, row, at: place))
+        case .element(let partner):
+          vector.map { $0[partner(place.dimension, of: place.dimensionCount)] } ?? .nan
         case .unary(let f, let a): f(registers[a])
         case .binary(let f, let a, let b): f(registers[a], registers[b])
         case .select(let c, let a, let b): registers[c] != 0 ? registers[a] : registers[b]

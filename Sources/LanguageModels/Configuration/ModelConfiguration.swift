@@ -100,7 +100,7 @@ extension ModelConfiguration {
     headCount = heads
     kvHeadCount = kvHeads
     headDimension = head
-    contextLength = try metadata.required("context_length", in: Bounds.context)
+    contextLength = try Self.contextLength(metadata)
     normEpsilon = try metadata.positive("attention.layer_norm_rms_epsilon") ?? 1e-5
     attentionScale = try metadata.positive("attention.scale") ?? 1 / Float(head).squareRoot()
     let rotary = try Self.rotary(
@@ -108,45 +108,5 @@ extension ModelConfiguration {
       scaling: Self.scaling(metadata))
     attentionKinds = [AttentionKind(rotary: rotary, window: nil)]
     kindOfLayer = [Int](repeating: 0, count: layers)
-  }
-
-  /// A rotary embedding whose base stands at `baseKey`.
-  static func rotary(
-    _ metadata: ModelMetadata, dimension: Int, pairing: RotaryEmbedding.Pairing, baseKey: String,
-    scaling: RotaryEmbedding.Scaling
-  ) throws(ModelError) -> RotaryEmbedding {
-    let base = try metadata.positive(baseKey) ?? 10_000
-    do {
-      return try RotaryEmbedding(
-        pairing: pairing, dimension: dimension, base: Double(base), scaling: scaling)
-    } catch {
-      throw .metadata(key: "rope", expected: "a usable embedding", found: error.description)
-    }
-  }
-
-  private static func scaling(_ metadata: ModelMetadata) throws(ModelError)
-    -> RotaryEmbedding.Scaling
-  {
-    if let factors = metadata.frequencyFactors { return .perFrequency(factors) }
-    guard let type = metadata.text("rope.scaling.type"), type != "none", type != "default" else {
-      return .none
-    }
-    let factor = Double(try metadata.positive("rope.scaling.factor") ?? 1)
-    func original() throws(ModelError) -> Int {
-      try metadata.required("rope.scaling.original_context_length", in: Bounds.context)
-    }
-    switch type {
-    case "linear": return .linear(factor: factor)
-    case "yarn": return .yarn(factor: factor, originalContext: try original())
-    case "llama3":
-      return .llama3(
-        factor: factor,
-        lowFrequencyFactor: Double(try metadata.positive("rope.scaling.low_freq_factor") ?? 1),
-        highFrequencyFactor: Double(try metadata.positive("rope.scaling.high_freq_factor") ?? 4),
-        originalContext: try original())
-    default:
-      throw .metadata(
-        key: "rope.scaling.type", expected: "none, linear, llama3 or yarn", found: "\"\(type)\"")
-    }
   }
 }

@@ -8,6 +8,8 @@ public enum MetadataValue: Sendable, Hashable {
   case text(String)
   /// A truth value.
   case flag(Bool)
+  /// A list of numbers.
+  case numbers([Double])
 }
 
 /// The facts about a model that its checkpoint states.
@@ -77,6 +79,15 @@ public struct ModelMetadata: Sendable {
     return Float(number)
   }
 
+  /// The list of positive finite numbers at `key`, or `nil` where there is none.
+  func numbers(_ key: String) throws(ModelError) -> [Double]? {
+    guard let value = lookup(key) else { return nil }
+    guard case .numbers(let numbers) = value, numbers.allSatisfy({ $0 > 0 && $0.isFinite }) else {
+      throw .metadata(key: key, expected: "a list of positive numbers", found: value.text)
+    }
+    return numbers
+  }
+
   /// The text at `key`, or `nil` where there is none.
   func text(_ key: String) -> String? {
     guard case .text(let text)? = lookup(key) else { return nil }
@@ -92,6 +103,7 @@ extension MetadataValue {
     case .number(let value): String(value)
     case .text(let value): "\"\(value.prefix(60))\""
     case .flag(let value): String(value)
+    case .numbers(let values): "a list of \(values.count) numbers"
     }
   }
 }

@@ -6,11 +6,20 @@ extension ModelMetadata {
   init(_ file: GGUFFile) throws {
     let architecture = try file.string("general.architecture")
     let values = file.metadata
+    // LongRoPE's factors are tensors.
+    func factors(_ name: String) -> MetadataValue? {
+      file.tensor(named: name).map { .numbers($0.dequantized().map(Double.init)) }
+    }
+    let tensors = [
+      "rope.scaling.short_factor": factors("rope_factors_short.weight"),
+      "rope.scaling.long_factor": factors("rope_factors_long.weight"),
+    ]
     self.init(
       architecture: architecture,
       frequencyFactors: file.tensor(named: "rope_freqs.weight")?.dequantized(),
       lookup: { key in
-        switch values["\(architecture).\(key)"] {
+        if let factors = tensors[key] { return factors }
+        return switch values["\(architecture).\(key)"] {
         case .integer(let value, _)?: .integer(value)
         case .float(let value, _)?: .number(value)
         case .bool(let value)?: .flag(value)

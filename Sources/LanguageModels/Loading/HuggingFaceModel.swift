@@ -1,4 +1,4 @@
-import Checkpoints
+package import Checkpoints
 
 extension ModelMetadata {
   /// The metadata of a folder with `config.json`.
@@ -31,7 +31,14 @@ extension ModelMetadata {
     case "rope.scaling.low_freq_factor": return scaling?["low_freq_factor"]
     case "rope.scaling.high_freq_factor": return scaling?["high_freq_factor"]
     case "rope.scaling.original_context_length":
+      // Phi-3 states it outside.
       return scaling?["original_max_position_embeddings"]
+        ?? config["original_max_position_embeddings"]
+    case "rope.scaling.short_factor": return scaling?["short_factor"]
+    case "rope.scaling.long_factor": return scaling?["long_factor"]
+    case "rope.scaling.yarn_beta_fast": return scaling?["beta_fast"]
+    case "rope.scaling.yarn_beta_slow": return scaling?["beta_slow"]
+    case "rope.scaling.attention_factor": return scaling?["attention_factor"]
     case "attention.sliding_window_pattern":
       return config["sliding_window_pattern"] ?? config["_sliding_window_pattern"]
     case "attention.scale":
@@ -42,6 +49,15 @@ extension ModelMetadata {
   }
 }
 
+extension ModelConfiguration {
+  /// The configuration that a folder states, for a vocabulary of some size.
+  package init(_ folder: SafetensorsFolder, vocabularySize: Int) throws(ModelError) {
+    let metadata = try ModelMetadata(folder)
+    let architecture = try Architectures.named(metadata.architecture)
+    self = try architecture.configuration(metadata, vocabularySize: vocabularySize)
+  }
+}
+
 extension MetadataValue {
   fileprivate init?(_ value: JSONValue?) {
     switch value {
@@ -49,7 +65,9 @@ extension MetadataValue {
     case .number(let value)?: self = .number(value)
     case .bool(let value)?: self = .flag(value)
     case .string(let value)?: self = .text(value)
-    case .array(let value)?: self = .text("list of \(value.count)")
+    case .array(let value)?:
+      let numbers = value.compactMap(\.number)
+      self = numbers.count == value.count ? .numbers(numbers) : .text("list of \(value.count)")
     case .object?: self = .text("an object")
     case .null?, nil: return nil
     }

@@ -51,7 +51,8 @@ public final class ModelRunner {
     self.model = model
     self.context = context
     logits = [Float](repeating: 0, count: configuration.vocabularySize)
-    pass = try ForwardPass(configuration, device: device, caches: caches, rows: chunk)
+    pass = try ForwardPass(
+      configuration.adapted(toContext: context), device: device, caches: caches, rows: chunk)
   }
 
   /// Forgets all tokens after the first `count`.

@@ -7,8 +7,10 @@ struct BenchCommand: ParsableCommand {
     abstract: "Measure this machine and what the engine makes of it.",
     discussion: "Figures mean something on an idle machine only.",
     subcommands: [
-      BenchModelCommand.self, BenchKernelCommand.self, BenchLinearCommand.self,
-      BenchPrefixCommand.self, BenchPlanCommand.self, BenchPerplexityCommand.self,
+      BenchModelCommand.self, BenchKernelCommand.self, BenchGoalsCommand.self,
+      BenchLinearCommand.self,
+      BenchWorkloadCommand.self, BenchPrefixCommand.self, BenchPlanCommand.self,
+      BenchPerplexityCommand.self,
       BenchVariantCommand.self, BenchSampleCommand.self, BenchGradientCommand.self,
     ],
     defaultSubcommand: BenchModelCommand.self)
@@ -51,11 +53,4 @@ struct TableOptions: ParsableArguments {
       }
     }
   }
-}
-
-/// The middle of some numbers; 0 of none.
-func median(_ values: [Double]) -> Double {
-  let sorted = values.sorted()
-  guard !sorted.isEmpty else { return 0 }
-  return (sorted[(sorted.count - 1) / 2] + sorted[sorted.count / 2]) / 2
 }

@@ -13,12 +13,8 @@ struct BenchGradientCommand: ParsableCommand {
       """)
 
   @OptionGroup var table: TableOptions
-
-  @Option(help: "Worker threads (ATTENTION_THREADS; default: all processors).")
-  var threads: Int?
-
-  @Option(help: "Measurements of each row.")
-  var rounds = 7
+  @OptionGroup var place: ThreadOptions
+  @OptionGroup var measurement: MeasurementOptions
 
   @Option(help: "Tokens of a request.")
   var length = 1_024
@@ -26,19 +22,16 @@ struct BenchGradientCommand: ParsableCommand {
   @Option(help: "Requests.")
   var batch = 2
 
-  @Option(help: "Only rows whose name contains this, for example D128.")
-  var filter: String?
-
   func run() throws {
     try reportingErrors {
-      guard rounds > 0, (1...1 << 16).contains(length), (1...1 << 12).contains(batch) else {
-        throw ValidationError("--rounds, --length and --batch take numbers of at least 1")
+      guard (1...1 << 16).contains(length), (1...1 << 12).contains(batch) else {
+        throw ValidationError("--length and --batch take numbers of at least 1")
       }
-      let device = try CPUDevice(threads: threads)
+      let device = try place.device()
       var rows: [GradientBenchmark.Result] = []
       for var benchmark in GradientBenchmark.all {
-        (benchmark.rounds, benchmark.length, benchmark.batch) = (rounds, length, batch)
-        guard filter.map(benchmark.name.contains) ?? true else { continue }
+        (benchmark.rounds, benchmark.length, benchmark.batch) = (measurement.rounds, length, batch)
+        guard measurement.includes(benchmark.name) else { continue }
         rows.append(
           try benchmark.run(on: device) { device.fmaPeak(repetitions: 5) })
       }

@@ -14,12 +14,8 @@ struct BenchKernelCommand: ParsableCommand {
       """)
 
   @OptionGroup var table: TableOptions
-
-  @Option(help: "Worker threads (ATTENTION_THREADS; default: all processors).")
-  var threads: Int?
-
-  @Option(help: "Measurements of each row.")
-  var rounds = 7
+  @OptionGroup var place: ThreadOptions
+  @OptionGroup var measurement: MeasurementOptions
 
   @Option(help: "Mean tokens of a request (default: 2048 for decode, 1024 for prefill).")
   var length: Int?
@@ -40,24 +36,21 @@ struct BenchKernelCommand: ParsableCommand {
     })
   var type = KernelBenchmark.ElementTypeName.bfloat16
 
-  @Option(help: "Only rows whose name contains this, for example decode.")
-  var filter: String?
-
   func run() throws {
     try reportingErrors {
-      guard rounds > 0, (1...1 << 20).contains(length ?? 1), (1...1 << 12).contains(batch ?? 1),
+      guard (1...1 << 20).contains(length ?? 1), (1...1 << 12).contains(batch ?? 1),
         (1...1 << 12).contains(pageSize)
       else {
         throw ValidationError(
-          "--rounds, --length, --batch and --page-size take numbers of at least 1")
+          "--length, --batch and --page-size take numbers of at least 1")
       }
-      let device = try CPUDevice(threads: threads)
+      let device = try place.device()
       let probes = KernelBenchmark.Probes(
         readBandwidth: { device.readBandwidth(repetitions: 4) },
         multiplyAddPeak: { device.fmaPeak(pairs: $0, repetitions: 5) })
       var rows: [KernelBenchmark.Result] = []
-      for var benchmark in KernelBenchmark.all where filter.map(benchmark.name.contains) ?? true {
-        benchmark.rounds = rounds
+      for var benchmark in KernelBenchmark.all where measurement.includes(benchmark.name) {
+        benchmark.rounds = measurement.rounds
         benchmark.pageSize = pageSize
         benchmark.elementType = type
         if let length { benchmark.meanLength = length }

@@ -14,9 +14,7 @@ struct BenchLinearCommand: ParsableCommand {
       """)
 
   @OptionGroup var table: TableOptions
-
-  @Option(help: "Worker threads (ATTENTION_THREADS; default: all processors).")
-  var threads: Int?
+  @OptionGroup var place: ThreadOptions
 
   @Option(parsing: .upToNextOption, help: "Rows of activations, M.")
   var rows = [1, 4, 32, 512]
@@ -58,7 +56,7 @@ struct BenchLinearCommand: ParsableCommand {
         throw ValidationError(
           "--rows, --outputs and --inputs take numbers from 1 to 65536, --working-set from 0")
       }
-      let device = try CPUDevice(threads: threads)
+      let device = try place.device()
       let chosen = try chosenTypes()
       let read = device.readBandwidth() / 1e9
       let peaks = (device.fmaPeak(), device.fmaPeak(pairs: true), device.bytePeak())

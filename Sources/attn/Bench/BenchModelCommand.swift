@@ -1,4 +1,5 @@
 import ArgumentParser
+import Attention
 import Devices
 import LanguageModels
 import Tokenizers
@@ -57,7 +58,8 @@ struct BenchModelCommand: ParsableCommand {
           Row(
             model: bundle.path.split(separator: "/").last.map(String.init) ?? bundle.path,
             instructionSet: device.instructionSet.rawValue, threads: device.pool.count, test: test,
-            tokensPerSecond: median(rates), fastest: rates.max() ?? 0, slowest: rates.min() ?? 0))
+            tokensPerSecond: KernelBenchmark.median(rates), fastest: rates.max() ?? 0,
+            slowest: rates.min() ?? 0))
       }
       for length in promptLengths {
         try measure("pp\(length)", count: length) { _ = try runner.extend(tokens.prefix(length)) }

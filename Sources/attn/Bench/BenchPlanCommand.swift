@@ -13,6 +13,7 @@ struct BenchPlanCommand: ParsableCommand {
       """)
 
   @OptionGroup var table: TableOptions
+  @OptionGroup var measurement: MeasurementOptions
 
   @Option(help: "Queues that the work is distributed over.")
   var workers = 16
@@ -20,16 +21,10 @@ struct BenchPlanCommand: ParsableCommand {
   @Option(help: "Mean tokens of a request.")
   var length = 1_024
 
-  @Option(help: "Measurements of each row.")
-  var rounds = 7
-
-  @Option(help: "Only rows whose name contains this.")
-  var filter: String?
-
   func run() throws {
     try reportingErrors {
-      guard rounds > 0, (16...1 << 16).contains(length), (1...65_535).contains(workers) else {
-        throw ValidationError("--rounds and --workers take numbers of at least 1, --length of 16")
+      guard (16...1 << 16).contains(length), (1...65_535).contains(workers) else {
+        throw ValidationError("--workers takes numbers from 1 to 65535, --length from 16")
       }
       let device = try CPUDevice(threads: 1)
       var rows: [PlanBenchmark.Result] = []
@@ -37,8 +32,8 @@ struct BenchPlanCommand: ParsableCommand {
         for sharing in PlanBenchmark.Sharing.allCases {
           var benchmark = PlanBenchmark(batch: batch, sharing: sharing)
           benchmark.meanLength = length
-          benchmark.rounds = rounds
-          guard filter.map(benchmark.name.contains) ?? true else { continue }
+          benchmark.rounds = measurement.rounds
+          guard measurement.includes(benchmark.name) else { continue }
           rows.append(try benchmark.run(on: device, workers: workers))
         }
       }

@@ -12,9 +12,8 @@ struct BenchPrefixCommand: ParsableCommand {
       """)
 
   @OptionGroup var table: TableOptions
-
-  @Option(help: "Worker threads (ATTENTION_THREADS; default: all processors).")
-  var threads: Int?
+  @OptionGroup var place: ThreadOptions
+  @OptionGroup var measurement: MeasurementOptions
 
   @Option(help: "Tokens of the common beginning.")
   var prefix = 8_192
@@ -25,23 +24,20 @@ struct BenchPrefixCommand: ParsableCommand {
   @Option(help: "Requests.")
   var batch = 32
 
-  @Option(help: "Measurements of each row.")
-  var rounds = 7
-
   func run() throws {
     try reportingErrors {
-      guard rounds > 0, (1...1 << 20).contains(prefix), (1...1 << 20).contains(suffix),
+      guard (1...1 << 20).contains(prefix), (1...1 << 20).contains(suffix),
         (1...1 << 12).contains(batch)
       else {
-        throw ValidationError("--rounds, --prefix, --suffix and --batch take numbers of at least 1")
+        throw ValidationError("--prefix, --suffix and --batch take numbers of at least 1")
       }
-      let device = try CPUDevice(threads: threads)
+      let device = try place.device()
       let rows = try [1, 4, 8].map { group in
         var benchmark = PrefixBenchmark(groupSize: group)
         benchmark.prefix = prefix
         benchmark.suffix = suffix
         benchmark.batch = batch
-        benchmark.rounds = rounds
+        benchmark.rounds = measurement.rounds
         return try benchmark.run(on: device)
       }
       try table.print(

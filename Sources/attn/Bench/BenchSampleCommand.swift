@@ -7,9 +7,7 @@ struct BenchSampleCommand: ParsableCommand {
     abstract: "Drawing one token from a vocabulary's logits.")
 
   @OptionGroup var table: TableOptions
-
-  @Option(help: "Worker threads (ATTENTION_THREADS; default: all processors).")
-  var threads: Int?
+  @OptionGroup var place: ThreadOptions
 
   @Option(parsing: .upToNextOption, help: "Tokens of a vocabulary.")
   var vocabulary = [49_152, 151_936]
@@ -27,7 +25,7 @@ struct BenchSampleCommand: ParsableCommand {
       guard vocabulary.allSatisfy({ (1...1 << 24).contains($0) }) else {
         throw ValidationError("--vocabulary takes numbers from 1 to \(1 << 24)")
       }
-      let device = try CPUDevice(threads: threads)
+      let device = try place.device()
       let rows = try vocabulary.flatMap { count in
         try device.benchmarkSampling(vocabulary: count).map {
           Row(

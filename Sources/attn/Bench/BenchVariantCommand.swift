@@ -12,12 +12,8 @@ struct BenchVariantCommand: ParsableCommand {
       """)
 
   @OptionGroup var table: TableOptions
-
-  @Option(help: "Worker threads (ATTENTION_THREADS; default: all processors).")
-  var threads: Int?
-
-  @Option(help: "Measurements of each row.")
-  var rounds = 9
+  @OptionGroup var place: ThreadOptions
+  @OptionGroup var measurement: MeasurementOptions
 
   @Option(help: "prefill or decode (default: both).")
   var phase: String?
@@ -25,26 +21,23 @@ struct BenchVariantCommand: ParsableCommand {
   @Option(help: "Mean tokens of a request (default: 2048 for decode, 1024 for prefill).")
   var length: Int?
 
-  @Option(help: "Only rows whose name contains this, for example rope.")
-  var filter = ""
-
   @Option(help: "Query heads for each key/value head.")
   var group = 4
 
   func run() throws {
     try reportingErrors {
-      guard rounds > 0, group > 0, (1...1 << 20).contains(length ?? 1) else {
-        throw ValidationError("--rounds, --group and --length take numbers of at least 1")
+      guard group > 0, (1...1 << 20).contains(length ?? 1) else {
+        throw ValidationError("--group and --length take numbers of at least 1")
       }
-      let device = try CPUDevice(threads: threads)
+      let device = try place.device()
       var rows: [VariantBenchmark.Result] = []
       for kind in KernelBenchmark.Phase.allCases where phase == nil || phase == kind.rawValue {
         var kernel = KernelBenchmark(phase: kind, lengths: .constant, groupSize: group)
         kernel.batch = kind == .decode ? 4 : 1
         if let length { kernel.meanLength = length }
         var benchmark = VariantBenchmark(kernel)
-        benchmark.rounds = rounds
-        rows += try benchmark.run(on: device, filter: filter)
+        benchmark.rounds = measurement.rounds
+        rows += try benchmark.run(on: device, filter: measurement.filter ?? "")
       }
       try table.print(
         rows,

@@ -67,6 +67,26 @@ import Testing
       v.logits { s, _ in sigmoid(s + bias) }
       v.mask { at in at.kv <= at.query }
     },
+    .causal.combined(with: .rope(base: 10)),
+    AttentionVariant("vectors") { v in
+      let a = v.parameter("a", default: 0.5)
+      let b = v.perHead("b", [1, 0.75])
+      v.query { x, at in x.own * a + tanh(x.neighbour * b) - at.dimension * a }
+      v.query { x, at in x.own + x.opposite * at.query / 4 }
+      v.key { x, at in sigmoid(x.own * a) * x.opposite(of: 2) + cos(at.kv * a) }
+      v.value { x, at in x.neighbour * x.own + a * at.kv }
+      v.logits { s, _ in s * a }
+      v.sink { _ in a }
+      v.output { x, at in tanh(x.own * b) + x.neighbour * at.queryHead }
+      v.output { x, _ in x.own * x.own + x.opposite * a }
+      v.mask { at in at.kv <= at.query && !(at.query .== 0) }
+    },
+    AttentionVariant("sums of vectors") { v in
+      let a = v.parameter("a", default: 0.5)
+      v.usesSoftmax = false
+      v.value { x, _ in exp(x.own * a) }
+      v.output { x, _ in x.own - x.neighbour * a }
+    },
   ]
 
   @Test(arguments: variants, [(3, 4), (4, 2)])

@@ -29,6 +29,27 @@ import Testing
         v.logits { s, _ in exp(s / 4) }
         v.mask { at in at.kv < 2 || at.query - at.kv < 6 && at.kv <= at.query }
       },
+      .causal.combined(with: .rope(.interleaved, base: 100)),
+      AttentionVariant("vectors") { v in
+        let a = v.parameter("a", default: 0.5)
+        let b = v.perHead("b", Array([1, 2, -1, 0.5, 0.25, -0.5, 1.5, 3].prefix(heads)))
+        v.query { x, at in x.own * a + tanh(x.neighbour * b) / 4 - sin(at.dimension * a) / 8 }
+        v.query { x, at in x.own + x.opposite * cos(at.query) }
+        v.key { x, at in sigmoid(x.own * a) * x.opposite(of: 6) + cos(at.kv * a + at.kvHead) / 4 }
+        v.value { x, at in x.neighbour * x.own + a * sin(at.kv) }
+        v.logits { s, _ in s * a }
+        v.sink { _ in a }
+        v.output { x, at in tanh(x.own * b) + x.neighbour * at.queryHead / 8 }
+        v.output { x, _ in x.own * x.own + x.opposite * a }
+        v.mask { at in at.kv <= at.query && !(at.query .== 3) }
+      },
+      AttentionVariant("sums of vectors") { v in
+        let a = v.parameter("a", default: 0.5)
+        v.usesSoftmax = false
+        v.value { x, _ in exp(x.own * a) }
+        v.output { x, _ in x.own - x.neighbour * a }
+        v.mask { at in at.kv <= at.query }
+      },
     ]
   }
 
@@ -140,9 +161,15 @@ import Testing
       let slope = v.perHead("slope", [1, 0.5, 2, -1])
       v.logits { s, _ in s * weight.ofKey + slope * tanh(s) }
     }
+    let scaled = AttentionVariant("scaled") { v in
+      let weight = v.perToken("weight", heads: .kv)
+      v.key { x, _ in x.own * weight.ofKey }
+      v.value { x, _ in x.own + weight.ofKey * x.neighbour }
+      v.output { x, _ in x.own * weight.ofQuery }
+    }
     for variant in [
       AttentionVariant.causal.combined(with: .documentMask), .customMask,
-      weighted.combined(with: .customMask),
+      weighted.combined(with: .customMask), scaled.combined(with: .causal),
     ] {
       scenario.variant = variant
       // Tensors are given by name: those that a variant does not have are refused.
@@ -155,15 +182,18 @@ import Testing
     }
   }
 
-  /// Functors on vectors are refused, and a log-sum-exp where there is none or none is given.
+  /// A log-sum-exp where there is none or none is given, and functors that mean nothing.
   @Test func whatHasNoGradientIsRefused() throws {
     typealias Failure = DifferentiableAttention.Failure
     let device = try CPUDevice(threads: 1)
     let shape = AttentionShape(queryHeads: 1, kvHeads: 1, headDimension: 8)
-    #expect(throws: Failure.functor("doubled", kind: "key")) {
+    #expect {
       try DifferentiableAttention(
         device: device, shape: shape,
-        variant: AttentionVariant("doubled") { v in v.key { x, _ in x.own * 2 } })
+        variant: AttentionVariant("doubled") { v in v.key { x, at in x.own * at.query } })
+    } throws: { error in
+      guard case .plan(.variant(.misplaced))? = error as? Failure else { return false }
+      return true
     }
     let row = GradientScenario.Tensor(1, 8) { 0 }.view
     let lse = GradientScenario.Tensor(1, 1) { 0 }.view

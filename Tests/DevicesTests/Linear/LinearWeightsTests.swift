@@ -38,7 +38,7 @@ private let combinations = InstructionSet.available.flatMap { level in
     var random = SplitMix(state: 7)
     for (n, k) in Self.shapes(type) {
       let stored = StoredMatrix(type, rows: n, columns: k, using: &random)
-      let weights = try pack(stored, device)
+      let weights = try stored.packed(device)
       let rows = n > 100 ? 40 : 129
       let x = Matrix.random(rows, k, padding: 3, using: &random)
       let oracle = Oracle(x, stored)
@@ -52,75 +52,12 @@ private let combinations = InstructionSet.available.flatMap { level in
     }
   }
 
-  @Test(arguments: [ElementType.float32, .bfloat16, .q4_1, .q8_0, .q6_K])
-  func bitsDoNotDependOnThreads(_ type: ElementType) throws {
-    var random = SplitMix(state: 11)
-    let (n, k) = (777, 768)
-    let stored = StoredMatrix(type, rows: n, columns: k, using: &random)
-    let x = Matrix.random(300, k, using: &random)
-    for level in InstructionSet.available {
-      var first: [Int: [Float]] = [:]
-      for threads in 1...3 {
-        let device = try CPUDevice(threads: threads, instructionSet: level)
-        let weights = try pack(stored, device)
-        for m in [1, 4, 33, 300] {
-          let y = Matrix(m, n, filled: .nan)
-          weights.multiply(x.view.rows(0..<m), into: y.view)
-          #expect(first[m, default: y.values] == y.values)
-          first[m] = y.values
-        }
-      }
-    }
-  }
-
-  @Test(arguments: [ElementType.float16, .q4_0, .q5_K], [1, 3, 50])
-  func biasAndAccumulation(type: ElementType, m: Int) throws {
-    var random = SplitMix(state: 13)
-    let (n, k) = (21, 512)
-    let stored = StoredMatrix(type, rows: n, columns: k, using: &random)
-    let x = Matrix.random(m, k, using: &random)
-    let bias = (0..<n).map { _ in Float.random(in: -1...1, using: &random) }
-    for level in InstructionSet.available {
-      let device = try CPUDevice(threads: 2, instructionSet: level)
-      let plain = try pack(stored, device)
-      let biased = try pack(stored, device, bias: bias)
-      let y = Matrix(m, n, filled: .nan)
-      plain.multiply(x.view, into: y.view)
-      let z = Matrix(m, n, padding: 1, filled: 2)
-      biased.multiply(x.view, into: z.view, accumulate: true)
-      for i in 0..<m {
-        for j in 0..<n {
-          #expect(abs(z[i, j] - (y[i, j] + bias[j] + 2)) <= 1e-4 * (1 + abs(y[i, j])))
-        }
-      }
-    }
-  }
-
-  @Test(arguments: [1, 4, 9])
-  func severalProductsAtOnce(_ m: Int) throws {
-    let device = try CPUDevice(threads: 3)
-    var random = SplitMix(state: 17)
-    let x = Matrix.random(m, 512, using: &random)
-    let all = [(ElementType.q4_K, 777), (.q6_K, 3), (.float32, 50)].map {
-      StoredMatrix($0, rows: $1, columns: 512, using: &random)
-    }
-    let weights = try all.map { try pack($0, device) }
-    let together = all.map { Matrix(m, $0.rows, filled: .nan) }
-    LinearWeights.multiply(
-      x.view, zip(weights, together).map { LinearWeights.Product($0, into: $1.view) })
-    for (weights, y) in zip(weights, together) {
-      let alone = Matrix(m, weights.outputs, filled: .nan)
-      weights.multiply(x.view, into: alone.view)
-      #expect(alone.values == y.values)
-    }
-  }
-
   @Test(arguments: ElementType.linear)
   func packedSizeIsNearTheStored(_ type: ElementType) throws {
     let device = try CPUDevice(threads: 1)
     var random = SplitMix(state: 19)
     let stored = StoredMatrix(type, rows: 64, columns: 512, using: &random)
-    let weights = try pack(stored, device)
+    let weights = try stored.packed(device)
     #expect(Double(weights.byteCount) <= 1.25 * Double(stored.bytes.count))
   }
 
@@ -151,17 +88,6 @@ private let combinations = InstructionSet.available.flatMap { level in
     #expect(throws: LinearWeights.Failure.unsupportedType(.int32)) { try make(.int32, 1, 1, 4) }
     #expect(throws: LinearWeights.Failure.biasCount(expected: 1, found: 2)) {
       try make(.float32, 1, 1, 4, bias: [1, 2])
-    }
-  }
-
-  private func pack(_ stored: StoredMatrix, _ device: CPUDevice, bias: [Float]? = nil) throws
-    -> LinearWeights
-  {
-    // One byte off any alignment, as in a mapped file.
-    try ([0] + stored.bytes).withUnsafeBytes { bytes in
-      try LinearWeights(
-        stored.type, rows: stored.rows, columns: stored.columns,
-        bytes: UnsafeRawBufferPointer(rebasing: bytes[1...]), bias: bias, device: device)
     }
   }
 }

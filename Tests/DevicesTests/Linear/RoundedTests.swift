@@ -24,7 +24,7 @@ private let combinations = InstructionSet.available.flatMap { level in
     for n in [1, 16, 17, 33, 77] {
       for k in Self.inputs(type) {
         let stored = StoredMatrix(type, rows: n, columns: k, using: &random)
-        let weights = try pack(stored, device)
+        let weights = try stored.packed(device, precision: .fast)
         let x = Matrix.random(33, k, padding: 3, using: &random)
         let oracle = RoundedOracle(x, stored, Rounding(type, level))
         for m in [0, 1, 2, 3, 4, 5, 7, 12, 33] {
@@ -49,70 +49,8 @@ private let combinations = InstructionSet.available.flatMap { level in
       let device = try CPUDevice(threads: 2, instructionSet: level)
       let oracle = RoundedOracle(x, stored, Rounding(type, level))
       let y = Matrix(259, n, filled: .nan)
-      try pack(stored, device).multiply(x.view, into: y.view)
+      try stored.packed(device, precision: .fast).multiply(x.view, into: y.view)
       #expect(oracle.largestError(y) <= 2e-6, "\(level)")
-    }
-  }
-
-  @Test(arguments: [ElementType.bfloat16, .q4_1, .q8_0, .q3_K])
-  func bitsDoNotDependOnThreads(_ type: ElementType) throws {
-    var random = SplitMix(state: 31)
-    let (n, k) = (777, 768)
-    let stored = StoredMatrix(type, rows: n, columns: k, using: &random)
-    let x = Matrix.random(300, k, using: &random)
-    for level in InstructionSet.available {
-      var first: [Int: [Float]] = [:]
-      for threads in 1...3 {
-        let weights = try pack(stored, CPUDevice(threads: threads, instructionSet: level))
-        for m in [1, 4, 33, 300] {
-          let y = Matrix(m, n, filled: .nan)
-          weights.multiply(x.view.rows(0..<m), into: y.view)
-          #expect(first[m, default: y.values] == y.values)
-          first[m] = y.values
-        }
-      }
-    }
-  }
-
-  @Test(arguments: [ElementType.float16, .q4_0, .q5_K, .q8_0], [1, 3, 50])
-  func biasAndAccumulation(type: ElementType, m: Int) throws {
-    var random = SplitMix(state: 37)
-    let (n, k) = (21, 1_280)
-    let stored = StoredMatrix(type, rows: n, columns: k, using: &random)
-    let x = Matrix.random(m, k, using: &random)
-    let bias = (0..<n).map { _ in Float.random(in: -1...1, using: &random) }
-    for level in InstructionSet.available {
-      let device = try CPUDevice(threads: 2, instructionSet: level)
-      let y = Matrix(m, n, filled: .nan)
-      try pack(stored, device).multiply(x.view, into: y.view)
-      let z = Matrix(m, n, padding: 1, filled: 2)
-      try pack(stored, device, bias: bias).multiply(x.view, into: z.view, accumulate: true)
-      for i in 0..<m {
-        for j in 0..<n {
-          #expect(abs(z[i, j] - (y[i, j] + bias[j] + 2)) <= 1e-4 * (1 + abs(y[i, j])))
-        }
-      }
-    }
-  }
-
-  /// Weights that want their activations rounded in four ways, one of them not at all.
-  @Test(arguments: [1, 4, 9])
-  func severalProductsAtOnce(_ m: Int) throws {
-    let device = try CPUDevice(threads: 3)
-    var random = SplitMix(state: 41)
-    let x = Matrix.random(m, 512, using: &random)
-    let types: [(ElementType, Int)] = [
-      (.q4_K, 777), (.q6_K, 3), (.float32, 50), (.bfloat16, 20), (.q4_1, 40), (.q8_0, 5),
-    ]
-    let all = types.map { StoredMatrix($0, rows: $1, columns: 512, using: &random) }
-    let weights = try all.map { try pack($0, device) }
-    let together = all.map { Matrix(m, $0.rows, filled: .nan) }
-    LinearWeights.multiply(
-      x.view, zip(weights, together).map { LinearWeights.Product($0, into: $1.view) })
-    for (weights, y) in zip(weights, together) {
-      let alone = Matrix(m, weights.outputs, filled: .nan)
-      weights.multiply(x.view, into: alone.view)
-      #expect(alone.values == y.values)
     }
   }
 
@@ -121,7 +59,7 @@ private let combinations = InstructionSet.available.flatMap { level in
     let device = try CPUDevice(threads: 1, instructionSet: level)
     var random = SplitMix(state: 43)
     let stored = StoredMatrix(type, rows: 19, columns: 256, using: &random)
-    let weights = try pack(stored, device)
+    let weights = try stored.packed(device, precision: .fast)
     for m in [3, 8] {
       let x = Matrix.random(m, 256, using: &random)
       let clean = Matrix(m, 19, filled: .nan)
@@ -144,7 +82,8 @@ private let combinations = InstructionSet.available.flatMap { level in
     var random = SplitMix(state: 47)
     let stored = StoredMatrix(type, rows: 19, columns: 256, using: &random)
     for level in InstructionSet.available {
-      let weights = try pack(stored, CPUDevice(threads: 1, instructionSet: level))
+      let weights = try stored.packed(
+        CPUDevice(threads: 1, instructionSet: level), precision: .fast)
       let x = Matrix.random(3, 256, using: &random)
       for k in 0..<256 {
         x[0, k] = 0
@@ -179,16 +118,6 @@ private let combinations = InstructionSet.available.flatMap { level in
       let expected = Float(BFloat16(Float(Float16(bitPattern: half))))
       let found = y[0, Int(half)]
       #expect(found == expected || found.isNaN && expected.isNaN, "half \(half)")
-    }
-  }
-
-  private func pack(_ stored: StoredMatrix, _ device: CPUDevice, bias: [Float]? = nil) throws
-    -> LinearWeights
-  {
-    try stored.bytes.withUnsafeBytes {
-      try LinearWeights(
-        stored.type, rows: stored.rows, columns: stored.columns, bytes: $0, bias: bias,
-        precision: .fast, device: device)
     }
   }
 }

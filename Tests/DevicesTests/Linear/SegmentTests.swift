@@ -3,13 +3,6 @@ import Tensors
 import Testing
 
 @Suite struct SegmentTests {
-  private static func pack(_ stored: StoredMatrix, _ device: CPUDevice) throws -> LinearWeights {
-    try stored.bytes.withUnsafeBytes {
-      try LinearWeights(
-        stored.type, rows: stored.rows, columns: stored.columns, bytes: $0, device: device)
-    }
-  }
-
   /// The product of each segment with its own weights, in Double, with Σ|x·w|.
   private static func product(
     _ x: Matrix, _ segments: RaggedIndex, _ weights: [StoredMatrix], _ choice: [Int?]
@@ -46,7 +39,7 @@ import Testing
       let stored = types.map {
         StoredMatrix($0, rows: outputs, columns: inputs, using: &random)
       }
-      let weights = try stored.map { try Self.pack($0, device) }
+      let weights = try stored.map { try $0.packed(device) }
       let choice = lengths.indices.map { ($0 + 1) % 2 }
       let x = Matrix.random(segments.total, inputs, padding: 3, using: &random)
       let (exact, size) = Self.product(x, segments, stored, choice)
@@ -80,7 +73,7 @@ import Testing
     let ups = ranks.map { StoredMatrix(.float32, rows: outputs, columns: $0, using: &random) }
     let adapters = try ranks.indices.map {
       try LowRankAdapter(
-        down: Self.pack(downs[$0], device), up: Self.pack(ups[$0], device),
+        down: downs[$0].packed(device), up: ups[$0].packed(device),
         scale: [1, 0.5, -2][$0])
     }
     let x = Matrix.random(segments.total, inputs, using: &random)
@@ -114,7 +107,7 @@ import Testing
     let other = try CPUDevice(threads: 1)
     var random = SplitMix(state: 71)
     let stored = StoredMatrix(.float32, rows: 3, columns: 4, using: &random)
-    let (weights, foreign) = (try Self.pack(stored, device), try Self.pack(stored, other))
+    let (weights, foreign) = (try stored.packed(device), try stored.packed(other))
     let (x, y) = (Matrix(2, 4, filled: 1), Matrix(2, 3, filled: 7))
     let (two, three) = (try RaggedIndex(lengths: [1, 1]), try RaggedIndex(lengths: [3]))
     func run(_ segments: RaggedIndex, _ w: LinearWeights, _ indices: [Int], _ y: Matrix) throws {

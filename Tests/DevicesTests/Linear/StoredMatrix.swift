@@ -1,3 +1,4 @@
+import Devices
 import Tensors
 
 /// A matrix of random stored weights and, independently of the kernels, what they mean.
@@ -120,6 +121,19 @@ extension ElementType {
     case .q4_K, .q5_K: [(0, false), (2, false)]
     case .q6_K: [(208, true)]
     default: []
+    }
+  }
+}
+
+extension StoredMatrix {
+  /// The weights of a linear layer, read one byte off any alignment, as from a mapped file.
+  func packed(
+    _ device: CPUDevice, bias: [Float]? = nil, precision: LinearPrecision = .exact
+  ) throws -> LinearWeights {
+    try ([0] + bytes).withUnsafeBytes { bytes in
+      try LinearWeights(
+        type, rows: rows, columns: columns, bytes: UnsafeRawBufferPointer(rebasing: bytes[1...]),
+        bias: bias, precision: precision, device: device)
     }
   }
 }
