@@ -50,6 +50,11 @@ public struct ModelConfiguration: Sendable, Hashable {
 
   /// The number of query heads that share a key and value head, g.
   public var groupSize: Int { headCount / kvHeadCount }
+
+  /// The sizes of a layer's attention.
+  var attentionShape: AttentionShape {
+    AttentionShape(queryHeads: headCount, kvHeads: kvHeadCount, headDimension: headDimension)
+  }
 }
 
 extension ModelConfiguration {

@@ -43,7 +43,7 @@ struct SelfAttention: Sendable {
     try pass.device.rotate(pass.keys, heads: configuration.kvHeadCount, by: rotation)
     let cache = pass.caches[pass.layer]
     try cache.append(keys: pass.keys, values: pass.values, slots: pass.slots, on: pass.device)
-    try pass.plans[pass.kind].run(queries: pass.queries, cache: cache, output: pass.attended)
+    try pass.attend()
     output.multiply(pass.attended, into: y, accumulate: accumulate)
   }
 }
