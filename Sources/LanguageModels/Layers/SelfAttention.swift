@@ -35,7 +35,7 @@ struct SelfAttention: Sendable {
       [
         .init(query, into: pass.queries), .init(key, into: pass.keys),
         .init(value, into: pass.values),
-      ])
+      ], isRowInvariant: pass.isBatchInvariant)
     try queryNorm?.run(pass.queries, heads: configuration.headCount, into: pass.queries, pass)
     try keyNorm?.run(pass.keys, heads: configuration.kvHeadCount, into: pass.keys, pass)
     let rotation = pass.rotations[pass.kind]
@@ -44,6 +44,7 @@ struct SelfAttention: Sendable {
     let cache = pass.caches[pass.layer]
     try cache.append(keys: pass.keys, values: pass.values, slots: pass.slots, on: pass.device)
     try pass.attend()
-    output.multiply(pass.attended, into: y, accumulate: accumulate)
+    output.multiply(
+      pass.attended, into: y, accumulate: accumulate, isRowInvariant: pass.isBatchInvariant)
   }
 }
