@@ -1,7 +1,6 @@
 import Devices
 import Inference
 import LanguageModels
-import Tensors
 import TestModels
 import Testing
 import Tokenizers
@@ -36,7 +35,7 @@ enum Harness {
   static func requests(_ count: Int, seed: UInt64, maxTokens: ClosedRange<Int> = 1...40)
     -> [InferenceRequest]
   {
-    var random = SplitMix(state: seed)
+    var random = SplitMix(seed: seed)
     func text(_ length: Int) -> [TokenID] {
       (0..<length).map { _ in TokenID.random(in: 0..<256, using: &random) }
     }

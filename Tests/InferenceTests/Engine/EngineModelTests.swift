@@ -2,6 +2,7 @@ import Devices
 import Foundation
 import Inference
 import LanguageModels
+import Tensors
 import Testing
 import Tokenizers
 
