@@ -180,6 +180,7 @@ import Tokenizers
     }
     func refusal(_ edit: (inout InferenceRequest) -> Void) -> EngineFailure? {
       var request = InferenceRequest(prompt: [1, 2, 3])
+      request.maxTokens = 8
       edit(&request)
       do throws(EngineFailure) {
         _ = try engine.submit(request)
