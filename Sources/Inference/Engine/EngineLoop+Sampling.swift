@@ -53,6 +53,7 @@ extension EngineLoop {
       let fork = EngineSequence(sequence.owner, index: sequence.index + i)
       fork.computed = sequence.computed + sequence.scheduled
       fork.draftComputed = sequence.draftComputed
+      fork.dropped = sequence.dropped
       fork.pages = sequence.pages
       for page in fork.pages { pool.retain(page) }
       return fork
