@@ -63,7 +63,7 @@ let package = Package(
   ]
     + room(
       "Inference", uses: ["LanguageModels", "Tokenizers", "Attention", "Devices", "Tensors"],
-      testsUse: ["TestModels"])
+      testsUse: ["TestModels", "Checkpoints"])
     + room(
       "LanguageModels", uses: ["Checkpoints", "Tokenizers", "Attention", "Devices", "Tensors"],
       testsUse: ["TestModels"], fixtures: [.copy("Fixtures")])

@@ -67,10 +67,22 @@ public final class LanguageModel: Sendable {
     }
   }
 
+  /// The normalised hidden vectors of some rows of the pass, gathered: [rows × width].
+  ///
+  /// They replace the first rows of the pass's `normed`, which has room for as many rows.
+  func normed(_ pass: ForwardPass, rows: ArraySlice<Int>) throws -> MatrixView {
+    var gathered = pass.normed
+    gathered.rows = rows.count
+    for (i, row) in rows.enumerated() {
+      gathered.row(i).update(from: pass.hidden.row(row), count: gathered.columns)
+    }
+    try outputNorm.run(gathered, into: gathered, pass)
+    return gathered
+  }
+
   /// The logits that follow some rows of the pass: [rows × vocabulary].
-  func logits(_ pass: ForwardPass, rows: Range<Int>, into logits: MatrixView) throws {
-    let normed = pass.normed.rows(rows)
-    try outputNorm.run(pass.hidden.rows(rows), into: normed, pass)
-    output.multiply(normed, into: logits)
+  func logits(_ pass: ForwardPass, rows: ArraySlice<Int>, into logits: MatrixView) throws {
+    output.multiply(
+      try normed(pass, rows: rows), into: logits, isRowInvariant: pass.isBatchInvariant)
   }
 }

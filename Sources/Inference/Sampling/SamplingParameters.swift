@@ -1,9 +1,10 @@
 internal import Devices
+public import Tokenizers
 
 /// How the next token is chosen from the logits.
 ///
-/// Applied in this order: temperature, top-k, top-p, min-p, then one random draw. Temperature 0 is
-/// greedy: the largest logit, the lowest id among equals.
+/// Applied in this order: bias, penalties, temperature, top-k, top-p, min-p, then one random draw.
+/// Temperature 0 is greedy: the largest logit, the lowest id among equals.
 public struct SamplingParameters: Sendable, Hashable {
   /// Divides the logits; 0 is greedy.
   public var temperature: Float = 0
@@ -15,6 +16,15 @@ public struct SamplingParameters: Sendable, Hashable {
   public var minP: Float = 0
   /// The stream of random numbers.
   public var seed: UInt64 = 0
+  /// Subtracted from the logit of every token that was generated before (OpenAI's), −2 to 2.
+  public var presencePenalty: Float = 0
+  /// Subtracted from a token's logit for each time it was generated before (OpenAI's), −2 to 2.
+  public var frequencyPenalty: Float = 0
+  /// Divides the positive and multiplies the negative logits of tokens of the prompt and of those
+  /// generated before (CTRL: arXiv 1909.05858, §4.1); 1 changes nothing.
+  public var repetitionPenalty: Float = 1
+  /// Added to the logits of some tokens; −∞ forbids one.
+  public var logitBias: [TokenID: Float] = [:]
 
   /// Greedy choice.
   public init() {}
@@ -41,5 +51,18 @@ public struct SamplingParameters: Sendable, Hashable {
     try check(topK >= 0, "top-k", topK, "a number of at least 0 (0 keeps all)")
     try check(topP > 0 && topP <= 1, "top-p", topP, "a number above 0 and at most 1")
     try check(minP >= 0 && minP <= 1, "min-p", minP, "a number from 0 to 1")
+    for (name, penalty) in [
+      ("presence penalty", presencePenalty), ("frequency penalty", frequencyPenalty),
+    ] {
+      try check(abs(penalty) <= 2, name, penalty, "a number from -2 to 2")
+    }
+    try check(
+      repetitionPenalty > 0 && repetitionPenalty.isFinite, "repetition penalty",
+      repetitionPenalty, "a finite number above 0")
+    for (token, bias) in logitBias {
+      try check(
+        !bias.isNaN && bias < .infinity, "the logit bias of token \(token)", bias,
+        "a number below infinity")
+    }
   }
 }

@@ -14,6 +14,8 @@ public enum ModelError: Error, Hashable, Sendable {
   case token(id: Int, index: Int, vocabularySize: Int)
   /// The sequence is longer than the cache or the model's context.
   case contextExceeded(tokens: Int, limit: Int)
+  /// A step has not a token for every row, or more rows than its runner takes.
+  case rows(tokens: Int, rows: Int, limit: Int)
   /// The memory for a buffer could not be had.
   case memory(bytes: Int, purpose: String)
   /// The path holds no model.
@@ -38,6 +40,8 @@ extension ModelError: CustomStringConvertible {
       "token \(index) is \(id); expected an id from 0 to \(vocabularySize - 1)"
     case .contextExceeded(let tokens, let limit):
       "\(tokens) tokens do not fit into the context of \(limit)"
+    case .rows(let tokens, let rows, let limit):
+      "the step has \(tokens) tokens for \(rows) rows; expected as many of both, at most \(limit)"
     case .memory(let bytes, let purpose):
       "\(bytes >> 20) MiB for \(purpose) could not be had"
     case .notAModel(let path, let problem):

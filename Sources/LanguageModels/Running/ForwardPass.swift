@@ -11,8 +11,16 @@ final class ForwardPass {
   let configuration: ModelConfiguration
   /// The keys and values of every layer.
   let caches: [PagedKVCache]
-  /// The attention plans, one for each kind of attention.
-  let plans: [AttentionPlan]
+  /// Whether a row's bits may not depend on the rows beside it.
+  let isBatchInvariant: Bool
+  /// Whether attention turns queries and keys itself.
+  let rotatesInAttention: Bool
+  /// The attention plans of sequences that grow at their end, one for each kind of attention.
+  private let plans: [AttentionPlan]
+  /// The same for branching drafts; made when the first ones come.
+  private var treePlans: [AttentionPlan] = []
+  /// The rows of branching drafts, the last ones.
+  private var treeRows = 0..<0
   /// The rotations of the step's positions, one table for each kind of attention.
   private(set) var rotations: [RotaryTable]
   /// Where each of the step's tokens is stored in the caches.
@@ -42,10 +50,12 @@ final class ForwardPass {
   private let memory: AlignedBuffer
   private let capacity: Int
 
-  /// Scratch space for at most `rows` tokens at a time.
+  /// Scratch space for at most as many tokens at a time as the options say.
   init(
-    _ configuration: ModelConfiguration, device: CPUDevice, caches: [PagedKVCache], rows: Int
+    _ configuration: ModelConfiguration, device: CPUDevice, caches: [PagedKVCache],
+    options: BatchRunner.Options
   ) throws {
+    let rows = max(options.rows, 1)
     let heads = configuration.headCount * configuration.headDimension
     let kvHeads = configuration.kvHeadCount * configuration.headDimension
     let columns = [
@@ -71,33 +81,77 @@ final class ForwardPass {
     self.device = device
     self.caches = caches
     capacity = rows
-    let shape = AttentionShape(
-      queryHeads: configuration.headCount, kvHeads: configuration.kvHeadCount,
-      headDimension: configuration.headDimension)
+    isBatchInvariant = options.isBatchInvariant
+    rotatesInAttention = options.rotatesInAttention
     plans = try configuration.attentionKinds.map { kind in
-      try AttentionPlan(
-        device: device, shape: shape,
-        variant: kind.variant(scale: configuration.attentionScale))
+      var variant = kind.variant(scale: configuration.attentionScale)
+      if options.rotatesInAttention {
+        variant = variant.combined(with: try kind.rotation(of: configuration.headDimension))
+      }
+      return try AttentionPlan(
+        device: device, shape: configuration.attentionShape, variant: variant,
+        composition: options.composition, isBatchInvariant: options.isBatchInvariant)
     }
     rotations = configuration.attentionKinds.map { RotaryTable($0.rotary) }
   }
 
   /// Prepares the pass for a step: views, plans, rotations and slots of its tokens.
-  func begin(_ batch: AttentionBatch) throws {
-    let rows = min(batch.queries.total, capacity)
+  func begin(_ step: ModelStep) throws {
+    let rows = min(step.rowCount, capacity)
     for view in [
       \ForwardPass.hidden, \.normed, \.branch, \.queries, \.keys, \.values, \.attended, \.gate,
       \.up,
     ] {
       self[keyPath: view].rows = rows
     }
-    for plan in plans { try plan.update(batch) }
-    let positions = (0..<batch.requestCount).flatMap { r in
-      let kvLength = Int(batch.pages.kvLengths[r])
-      return kvLength - batch.queries[r].count..<kvLength
+    treeRows = step.batch.queries.total..<rows
+    for plan in plans { try plan.update(step.batch) }
+    if let trees = step.trees {
+      if treePlans.isEmpty { treePlans = try makeTreePlans() }
+      var tensors = VariantTensors()
+      tensors[mask: "tree"] = trees.mask.bytes
+      for plan in treePlans { try plan.update(trees.batch, tensors: tensors) }
     }
-    for i in rotations.indices { rotations[i].fill(positions: positions) }
-    slots = batch.newTokenSlots
+    if !rotatesInAttention {
+      let positions = step.positions
+      for i in rotations.indices { rotations[i].fill(positions: positions) }
+    }
+    slots = step.slots
+  }
+
+  /// A draft sees what is committed and its own path.
+  private func makeTreePlans() throws -> [AttentionPlan] {
+    try configuration.attentionKinds.map { kind in
+      var variant = AttentionVariant.treeMask
+      if let window = kind.window {
+        variant = variant.combined(with: .slidingWindow(left: window - 1))
+      }
+      variant.scale = configuration.attentionScale
+      return try AttentionPlan(
+        device: device, shape: configuration.attentionShape, variant: variant,
+        composition: .off, isBatchInvariant: isBatchInvariant)
+    }
+  }
+
+  /// Turns queries and keys to their positions.
+  func rotate() throws {
+    if rotatesInAttention { return }
+    try device.rotate(queries, heads: configuration.headCount, by: rotations[kind])
+    try device.rotate(keys, heads: configuration.kvHeadCount, by: rotations[kind])
+  }
+
+  /// Attention of all rows over the keys of the layer that runs.
+  func attend() throws {
+    let cache = caches[layer]
+    if treeRows.lowerBound > 0 {
+      let rows = 0..<treeRows.lowerBound
+      try plans[kind].run(
+        queries: queries.rows(rows), cache: cache, output: attended.rows(rows))
+    }
+    if !treeRows.isEmpty {
+      try treePlans[kind].run(
+        queries: queries.rows(treeRows), cache: cache, output: attended.rows(treeRows))
+    }
   }
 
   /// The kind of attention of the layer that runs.

@@ -3,12 +3,11 @@ public import Devices
 public import Tensors
 public import Tokenizers
 
-/// Runs a model over one growing sequence, its keys and values kept in pages.
+/// Runs a model over one growing sequence.
 ///
-/// A runner is used by one thread at a time; the model is shared.
+/// A runner is used by one thread at a time; the model is shared. ``BatchRunner`` runs many
+/// sequences.
 public final class ModelRunner {
-  /// The model.
-  public let model: LanguageModel
   /// The most tokens the sequence can have.
   public let context: Int
   /// The number of tokens whose keys and values are in the cache.
@@ -17,9 +16,11 @@ public final class ModelRunner {
   /// The tokens of a page.
   static let pageSize = 32
 
-  private let pass: ForwardPass
-  private let chunk: Int
+  private let batches: BatchRunner
   private var logits: [Float]
+
+  /// The model.
+  public var model: LanguageModel { batches.model }
 
   /// How a runner stores and cuts its work.
   public struct Options: Sendable, Hashable {
@@ -36,23 +37,14 @@ public final class ModelRunner {
 
   /// A runner with an empty sequence.
   public init(_ model: LanguageModel, device: CPUDevice, options: Options = Options()) throws {
-    let configuration = model.configuration
-    let context = options.context ?? configuration.contextLength
-    guard context >= 1, context <= configuration.contextLength else {
-      throw ModelError.contextExceeded(tokens: context, limit: configuration.contextLength)
-    }
-    let pageCount = (context + Self.pageSize - 1) / Self.pageSize
-    let caches = try (0..<configuration.layerCount).map { _ in
-      try PagedKVCache(
-        pageCount: pageCount, pageSize: Self.pageSize, kvHeads: configuration.kvHeadCount,
-        headDimension: configuration.headDimension, elementType: options.kvType)
-    }
-    chunk = max(1, min(options.chunk, context))
-    self.model = model
-    self.context = context
-    logits = [Float](repeating: 0, count: configuration.vocabularySize)
-    pass = try ForwardPass(
-      configuration.adapted(toContext: context), device: device, caches: caches, rows: chunk)
+    context = try model.configuration.context(options.context)
+    var batch = BatchRunner.Options(
+      pageCount: (context + Self.pageSize - 1) / Self.pageSize, pageSize: Self.pageSize,
+      rows: max(1, min(options.chunk, context)))
+    batch.kvType = options.kvType
+    batch.context = context
+    logits = [Float](repeating: 0, count: model.configuration.vocabularySize)
+    batches = try BatchRunner(model, device: device, options: batch)
   }
 
   /// Forgets all tokens after the first `count`.
@@ -76,12 +68,26 @@ public final class ModelRunner {
       throw ModelError.contextExceeded(tokens: length + tokens.count, limit: context)
     }
     let before = length
+    let chunk = batches.options.rows
     do {
       for start in stride(from: 0, to: tokens.count, by: chunk) {
         let part = tokens[start..<min(start + chunk, tokens.count)]
         try step(part)
-        if let each { try allLogits(part.count, each) }
-        if part.endIndex == tokens.count { try lastLogits(part.count - 1) }
+        if let each {
+          try batches.logits(of: Array(0..<part.count)) { places, block in
+            for row in 0..<places.count {
+              each(UnsafeBufferPointer(start: block.row(row), count: block.columns))
+            }
+          }
+        }
+        if part.endIndex == tokens.count {
+          try batches.logits(of: [part.count - 1]) { _, block in
+            logits.withUnsafeMutableBufferPointer {
+              _ = $0.update(
+                fromContentsOf: UnsafeBufferPointer(start: block.base, count: block.columns))
+            }
+          }
+        }
       }
     } catch {
       length = before
@@ -90,42 +96,24 @@ public final class ModelRunner {
     return tokens.isEmpty ? [] : logits
   }
 
-  private func lastLogits(_ row: Int) throws {
-    try logits.withUnsafeMutableBufferPointer { logits in
-      guard let base = logits.baseAddress else { return }
-      try model.logits(
-        pass, rows: row..<row + 1, into: MatrixView(base, rows: 1, columns: logits.count))
-    }
-  }
-
-  /// Logits computed together when every row's are asked for: enough for the matrix product to
-  /// reuse weights, few enough to fit.
-  private static let logitRows = 32
-
-  private func allLogits(_ count: Int, _ each: (UnsafeBufferPointer<Float>) -> Void) throws {
-    let width = model.configuration.vocabularySize
-    var buffer = [Float](repeating: 0, count: min(count, Self.logitRows) * width)
-    try buffer.withUnsafeMutableBufferPointer { buffer in
-      guard let base = buffer.baseAddress else { return }
-      for start in stride(from: 0, to: count, by: Self.logitRows) {
-        let rows = start..<min(start + Self.logitRows, count)
-        let block = MatrixView(base, rows: rows.count, columns: width)
-        try model.logits(pass, rows: rows, into: block)
-        for row in 0..<rows.count {
-          each(UnsafeBufferPointer(start: block.row(row), count: width))
-        }
-      }
-    }
-  }
-
   private func step(_ tokens: ArraySlice<TokenID>) throws {
     let kvLength = length + tokens.count
     let pages = Array(0..<(kvLength + Self.pageSize - 1) / Self.pageSize)
     let batch = try AttentionBatch(
       queries: RaggedIndex(lengths: [tokens.count]),
       pages: PageTable(requests: [(pages: pages, kvLength: kvLength)], pageSize: Self.pageSize))
-    try pass.begin(batch)
-    try model.run(tokens, pass)
+    try batches.run(ModelStep(tokens: Array(tokens), batch: batch))
     length = kvLength
+  }
+}
+
+extension ModelConfiguration {
+  /// A context that was asked for, by default the model's own.
+  package func context(_ asked: Int?) throws(ModelError) -> Int {
+    let context = asked ?? contextLength
+    guard context >= 1, context <= contextLength else {
+      throw .contextExceeded(tokens: context, limit: contextLength)
+    }
+    return context
   }
 }

@@ -12,6 +12,7 @@ struct BenchCommand: ParsableCommand {
       BenchWorkloadCommand.self, BenchPrefixCommand.self, BenchPlanCommand.self,
       BenchPerplexityCommand.self,
       BenchVariantCommand.self, BenchSampleCommand.self, BenchGradientCommand.self,
+      BenchEngineCommand.self,
     ],
     defaultSubcommand: BenchModelCommand.self)
 }
