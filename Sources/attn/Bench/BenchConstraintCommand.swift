@@ -69,8 +69,7 @@ struct BenchConstraintCommand: ParsableCommand {
         guard let constraint else { continue }
         var walk = ConstraintWalk(constraint, tokenizer, seed: seed, length: length)
         for _ in 0..<texts {
-          let bytes = walk.text()
-          if documents { try printLine(bytes) }
+          if let bytes = walk.text(), documents { try printLine(bytes) }
         }
         rows.append(
           Row(
@@ -150,25 +149,34 @@ private struct ConstraintWalk {
     random = SplitMix(state: seed)
   }
 
-  mutating func text() -> [UInt8] {
+  /// The next text, or nil where it came to no end.
+  mutating func text() -> [UInt8]? {
     let clock = ContinuousClock()
     var state = constraint.makeState()
     var mask = TokenMask(count: tokenizer.vocabularySize)
     var bytes: [UInt8] = []
-    while true {
+    for step in 0..<16 * (length + 16) {
       new.append(clock.measure { state.fillMask(&mask) } / .microseconds(1))
       known.append(clock.measure { state.fillMask(&mask) } / .microseconds(1))
-      if state.isComplete, advance.count % 4 == 3 || bytes.count > length { return bytes }
-      var allowed = mask.allowed.filter { !tokenizer.endOfGeneration.contains($0) }
-      if bytes.count > length {
-        let closing = allowed.filter {
-          tokenizer.bytes(of: $0).allSatisfy { "\"}]".utf8.contains($0) }
-        }
-        if !closing.isEmpty { allowed = closing }
+      if state.isComplete, step > length || random.next() % 4 == 0 { return bytes }
+      let allowed = mask.allowed.filter { !tokenizer.endOfGeneration.contains($0) }
+      let ending = step > length ? self.ending(allowed, state) : []
+      guard let token = (ending.isEmpty ? allowed : ending).randomElement(using: &random) else {
+        return state.isComplete ? bytes : nil
       }
-      guard let token = allowed.randomElement(using: &random) else { return bytes }
       advance.append(clock.measure { _ = state.advance(token) } / .microseconds(1))
       bytes += tokenizer.bytes(of: token)
     }
+    return nil
+  }
+
+  /// The tokens that bring a text nearer to its end: those that complete it, or close brackets.
+  private func ending(_ allowed: [TokenID], _ state: ConstraintState) -> [TokenID] {
+    let completing = allowed.filter { token in
+      var next = state
+      return next.advance(token) && next.isComplete
+    }
+    if !completing.isEmpty { return completing }
+    return allowed.filter { tokenizer.bytes(of: $0).allSatisfy { "\"}]".utf8.contains($0) } }
   }
 }
