@@ -92,7 +92,7 @@ def main():
                     print(f"schema {json.dumps(schema)}\n  {text!r}\n  {str(error).splitlines()[0]}")
             print(f"schema {i}: {options.texts} documents, {len(different)} different")
     for pattern in [] if options.schemas else PATTERNS:
-        for text in texts(options.texts, options.seed, "--regex", pattern):
+        for text in texts(options.texts, options.seed, f"--regex={pattern}"):
             # ECMA-262's classes: digits and words are ASCII.
             if not re.fullmatch(pattern, text, re.ASCII if "\\s" not in pattern else 0):
                 bad += 1
