@@ -210,4 +210,32 @@ import Tokenizers
       }
     }
   }
+
+  @Test(
+    arguments: [
+      (
+        #"{"type":"object","properties":{"a":{"type":"string"}},"required":["a"],"additionalProperties":false}"#,
+        nil
+      ),
+      (#"{"type":"string"}"#, "#"),
+      (#"{"type":"object","properties":{"a":{}},"required":[],"additionalProperties":false}"#, "#"),
+      (
+        #"{"type":"object","properties":{"a":{"type":"object"}},"required":["a"],"additionalProperties":false}"#,
+        "#/properties/a"
+      ),
+      (
+        #"{"type":"object","properties":{"a":{"items":{"allOf":[]}}},"required":["a"],"additionalProperties":false}"#,
+        "#/properties/a/items/allOf"
+      ),
+    ] as [(String, String?)])
+  func strictModeHasItsRules(_ schema: String, path: String?) throws {
+    let json = try JSON(parsing: schema)
+    var found: String?
+    do throws(ConstraintError) {
+      try ConstraintGrammar.checkStrict(json)
+    } catch {
+      if case .schema(let path, _) = error { found = path }
+    }
+    #expect(found == path)
+  }
 }
