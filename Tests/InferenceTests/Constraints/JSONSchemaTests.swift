@@ -30,7 +30,7 @@ import Tokenizers
     #"{"oneOf":[{"enum":[1,2,3]},{"enum":[3,4,5]}]}"#,
     #"{"oneOf":[{"properties":{"a":{"type":"integer"}},"required":["a"]},{"properties":{"b":{"type":"integer"}},"required":["b"]}]}"#,
     #"{"type":"object","minProperties":2,"maxProperties":3,"properties":{"a":{"type":"integer"},"b":{"type":"integer"},"c":{"type":"integer"}},"additionalProperties":{"type":"boolean"}}"#,
-    #"{"type":"object","patternProperties":{"^n":{"type":"integer"},"a$":{"type":"string"}},"properties":{"name":{"minimum":5}},"additionalProperties":false}"#,
+    #"{"type":"object","patternProperties":{"^n":{"type":"integer"},"^a":{"type":"string"}},"properties":{"name":{"minimum":5}},"additionalProperties":false}"#,
     #"{"type":"object","properties":{"a\"b":{"type":"integer"},"日":{"type":"integer"}},"required":["a\"b","日"]}"#,
     #"{"enum":[1,"1",true,null,[1,2],{"a":{"b":1}}],"type":["integer","object","array"]}"#,
     #"{"type":"object","additionalProperties":{"type":"array","items":{"type":"object"}}}"#,
