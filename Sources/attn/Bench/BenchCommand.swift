@@ -13,6 +13,7 @@ struct BenchCommand: ParsableCommand {
       BenchPerplexityCommand.self,
       BenchVariantCommand.self, BenchSampleCommand.self, BenchGradientCommand.self,
       BenchEngineCommand.self,
+      BenchConstraintCommand.self, BenchServeCommand.self,
     ],
     defaultSubcommand: BenchModelCommand.self)
 }
@@ -54,4 +55,17 @@ struct TableOptions: ParsableArguments {
       }
     }
   }
+}
+
+/// The middle of some numbers; 0 of none.
+func median(_ values: [Double]) -> Double { percentile(values, 0.5) }
+
+/// The value below which a share of some numbers lies, by linear interpolation; 0 of none.
+func percentile(_ values: [Double], _ share: Double) -> Double {
+  let sorted = values.sorted()
+  guard let last = sorted.last else { return 0 }
+  let place = share * Double(sorted.count - 1)
+  let below = Int(place)
+  guard below + 1 < sorted.count else { return last }
+  return sorted[below] + (place - Double(below)) * (sorted[below + 1] - sorted[below])
 }
