@@ -28,7 +28,8 @@ import Transformer
       let tokens = vocabulary.encode(sentence)
       #expect(!tokens.contains(SubwordVocabulary.unknown))
       let expected = sentence.split(whereSeparator: \.isWhitespace).joined(separator: " ")
-      #expect(vocabulary.decode([SubwordVocabulary.start] + tokens + [SubwordVocabulary.end]) == expected)
+      #expect(
+        vocabulary.decode([SubwordVocabulary.start] + tokens + [SubwordVocabulary.end]) == expected)
     }
     #expect(vocabulary.encode("files").count < 5)
     #expect(vocabulary.encode("Ж").last == SubwordVocabulary.unknown)

@@ -46,8 +46,8 @@ public struct BytePairLearner {
 
   private init(_ words: [String: Int]) {
     var ids: [String: Int32] = [:]
-    for (word, frequency) in words.sorted(by: { $0.key.utf8.lexicographicallyPrecedes($1.key.utf8) })
-    {
+    for (word, frequency) in words.sorted(by: { $0.key.utf8.lexicographicallyPrecedes($1.key.utf8) }
+    ) {
       let pieces = Self.characters(of: word)
       self.words.append(
         pieces.map { piece in
@@ -70,7 +70,9 @@ public struct BytePairLearner {
     return pieces
   }
 
-  private func text(_ symbol: Int32) -> String { String(decoding: symbols[Int(symbol)], as: UTF8.self) }
+  private func text(_ symbol: Int32) -> String {
+    String(decoding: symbols[Int(symbol)], as: UTF8.self)
+  }
 
   private mutating func add(_ word: [Int32], _ place: Int32, _ frequency: Int) {
     for (left, right) in zip(word, word.dropFirst()) {

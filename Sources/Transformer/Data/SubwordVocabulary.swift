@@ -42,15 +42,20 @@ public struct SubwordVocabulary: Sendable {
   /// - Parameters:
   ///   - sentences: The text.
   ///   - mergeCount: The most merges.
-  public init(learning sentences: some Sequence<String>, mergeCount: Int) {
+  ///   - symbols: What is a token of its own beside the text's, as brackets of trees.
+  public init(
+    learning sentences: some Sequence<String>, mergeCount: Int, symbols: [String] = []
+  ) {
     let words = Self.count(sentences)
     let merges = BytePairLearner.merges(of: words, count: mergeCount)
     var characters: Set<String> = []
     for word in words.keys { characters.formUnion(BytePairLearner.characters(of: word)) }
     var seen: Set<String> = []
-    let tokens = (Self.special
+    let all =
+      Self.special + symbols.map(Self.token)
       + characters.sorted { $0.utf8.lexicographicallyPrecedes($1.utf8) }
-      + merges.map { $0.left + $0.right }).filter { seen.insert($0).inserted }
+      + merges.map { $0.left + $0.right }
+    let tokens = all.filter { seen.insert($0).inserted }
     self.init(merges: merges, tokens: tokens)
   }
 
@@ -116,6 +121,24 @@ public struct SubwordVocabulary: Sendable {
 
   /// The tokens of a sentence.
   public func encode(_ sentence: String) -> [Int32] { encode([sentence])[0] }
+
+  /// A symbol's token: text's tokens never have brackets beside other characters.
+  private static func token(_ symbol: String) -> String { "<\(symbol)>" }
+
+  /// The tokens of symbols.
+  public func encode(symbols: [String]) -> [Int32] {
+    symbols.map { ids[Self.token($0)] ?? Self.unknown }
+  }
+
+  /// The symbols of tokens; text's tokens are left out.
+  public func symbols(_ ids: some Sequence<Int32>) -> [String] {
+    ids.compactMap { id in
+      guard id > Self.end, tokens.indices.contains(Int(id)) else { return nil }
+      let token = tokens[Int(id)]
+      guard token.count > 2, token.first == "<", token.last == ">" else { return nil }
+      return String(token.dropFirst().dropLast())
+    }
+  }
 
   /// The text of tokens; start and end say nothing, an unknown token is U+FFFD.
   public func decode(_ ids: some Sequence<Int32>) -> String {

@@ -9,8 +9,8 @@ struct Encoder {
   }
 
   struct Record {
-    fileprivate var layers:
-      [(Sublayer<MultiHeadAttention>.Record, Sublayer<FeedForward>.Record)] = []
+    fileprivate var layers: [(Sublayer<MultiHeadAttention>.Record, Sublayer<FeedForward>.Record)] =
+      []
     fileprivate var norm: LayerNormalization.Record?
   }
 

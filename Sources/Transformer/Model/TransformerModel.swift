@@ -1,4 +1,3 @@
-
 /// The encoder–decoder Transformer: hyper-parameters and weights.
 ///
 /// A Vaswani et al. model (*Attention Is All You Need*, arXiv 1706.03762): see

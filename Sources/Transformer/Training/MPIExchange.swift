@@ -33,10 +33,11 @@ public final class MPIExchange: GradientExchange {
 
   // Open MPI's handles are addresses of its own globals.
   private struct Calls: @unchecked Sendable {
-    typealias Allreduce = @convention(c) (
-      UnsafeRawPointer?, UnsafeMutableRawPointer, Int32, OpaquePointer, OpaquePointer,
-      OpaquePointer
-    ) -> Int32
+    typealias Allreduce =
+      @convention(c) (
+        UnsafeRawPointer?, UnsafeMutableRawPointer, Int32, OpaquePointer, OpaquePointer,
+        OpaquePointer
+      ) -> Int32
     let allreduce: Allreduce
     let world, float, double, sum: OpaquePointer
   }
@@ -80,8 +81,9 @@ public final class MPIExchange: GradientExchange {
     atexit(unsafeBitCast(try symbol("MPI_Finalize"), to: Finalize.self))
   }
 
-  /// Adds up all processes' values in place. A failed exchange ends the run: MPI's error handler
-  /// aborts all processes.
+  /// Adds up all processes' values in place.
+  ///
+  /// A failed exchange ends the run: MPI's error handler aborts all processes.
   public func addUp(_ values: UnsafeMutableBufferPointer<Float>) {
     guard let base = values.baseAddress else { return }
     for first in stride(from: 0, to: values.count, by: Self.most) {

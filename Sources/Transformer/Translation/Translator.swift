@@ -104,8 +104,8 @@ public final class Translator {
         throw .token(sentence: i, value: token, limit: c.vocabularySize)
       }
     }
-    guard (1...64).contains(search.beam), 2 * search.beam <= c.vocabularySize else {
-      throw .search("beam is \(search.beam); expected 1 to 64, and at most half the vocabulary")
+    guard (1...64).contains(search.beam) else {
+      throw .search("beam is \(search.beam); expected 1 to 64")
     }
     guard search.maximumLength >= 1, search.alpha.isFinite, search.extraLength >= 0 else {
       throw .search("the longest translation must have a token, and α must be finite")
@@ -117,7 +117,9 @@ public final class Translator {
   ) throws(Failure) -> [[Translation]] {
     var search = search
     let c = model.configuration
-    if c.positions == .learned { search.maximumLength = min(search.maximumLength, c.maximumPositions) }
+    if c.positions == .learned {
+      search.maximumLength = min(search.maximumLength, c.maximumPositions)
+    }
     var beams = sentences.map { Beam(search, sourceLength: $0.count) }
     let capacity = beams.reduce(0) { $0 + search.beam * ($1.limit + 1) }
     do throws(DecoderState.Failure) {
@@ -140,7 +142,8 @@ public final class Translator {
           }
         }
         let logits = try state.step(rows)
-        let followers = packed.device.topLogProbabilities(logits, count: 2 * search.beam)
+        let followers = packed.device.topLogProbabilities(
+          logits, count: min(2 * search.beam, c.vocabularySize))
         var first = 0
         for i in living {
           let count = beams[i].alive.count

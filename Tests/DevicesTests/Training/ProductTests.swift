@@ -27,7 +27,7 @@ import Testing
     let buffer = AlignedBuffer(byteCount: rows * (columns + 3) * 4)
     let floats = buffer.elements(Float.self)
     floats.update(repeating: .nan)
-    let base = floats.baseAddress!
+    let base = floats.baseAddress.unsafelyUnwrapped
     return (buffer, MatrixView(base, rows: rows, columns: columns, stride: columns + 3))
   }
 

@@ -10,7 +10,8 @@ extension CPUDevice {
   private func forEachStrip(_ columns: Int, _ body: (Range<Int>) -> Void) {
     let strips = (columns + Self.stripColumns - 1) / Self.stripColumns
     pool.forEachRange(strips, grain: 1) { range in
-      body(range.lowerBound * Self.stripColumns..<min(range.upperBound * Self.stripColumns, columns))
+      body(
+        range.lowerBound * Self.stripColumns..<min(range.upperBound * Self.stripColumns, columns))
     }
   }
 

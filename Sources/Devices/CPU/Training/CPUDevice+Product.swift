@@ -97,7 +97,7 @@ private struct BlockedProduct {
   /// Words of the inner dimension that a block spans: its panels of A stay in the second-level
   /// cache, one of B in the first.
   static let blockWords = 256
-  /// Panels of A in a block.
+  /// The most panels of A in a block.
   static let blockPanels = 12
 
   var depth: Int { a.columns }
@@ -118,11 +118,14 @@ private struct BlockedProduct {
           packed + panel * words * kernels.columns)
       }
     }
-    let blockRows = min(Self.blockPanels * kernels.rows, c.rows)
+    // Enough tiles that workers end together. Rows are cut first: a tile packs its rows for itself.
+    let wanted = device.pool.count * 4
+    let rowPanels = (c.rows + kernels.rows - 1) / kernels.rows
+    let panels = min(max(rowPanels / wanted, 2), Self.blockPanels)
+    let blockRows = min(panels * kernels.rows, c.rows)
     let rowBlocks = (c.rows + blockRows - 1) / blockRows
-    // Enough tiles that workers end together, yet few, since each packs its rows for itself.
-    let wanted = max(1, (device.pool.count * 6 + rowBlocks - 1) / rowBlocks)
-    let run = max(2, (columnPanels + wanted - 1) / wanted)
+    let parts = max(1, wanted / rowBlocks)
+    let run = max(2, (columnPanels + parts - 1) / parts)
     let runs = (columnPanels + run - 1) / run
     let next = Atomic<Int>(0)
     device.pool.forkJoin { worker in
