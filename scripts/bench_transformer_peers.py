@@ -132,11 +132,14 @@ def translate(options):
                 inter_threads=1, intra_threads=options.threads)
             for beam in (1, 4):
                 start = time.monotonic()
-                results = translator.translate_batch(source, beam_size=beam, max_batch_size=32)
+                results = translator.translate_batch(
+                    source, beam_size=beam, max_batch_size=32, length_penalty=0,
+                    max_decoding_length=options.max_length)
                 theirs = sum(len(r.hypotheses[0]) for r in results) / (time.monotonic() - start)
                 done = subprocess.run(
                     [options.attn, "translate", "--model", options.folder, "--input",
-                     folder / "lines", "--beam", str(beam), "--precision", kind, "--threads",
+                     folder / "lines", "--beam", str(beam), "--precision", kind, "--alpha", "0",
+                     "--max-length", str(options.max_length), "--threads",
                      str(options.threads)],
                     check=True, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
                 ours = float(re.findall(r"([\d.]+) tok/s", done.stderr)[-1])
@@ -145,7 +148,7 @@ def translate(options):
                 print(json.dumps({"precision": kind, "beam": beam, "attnTokensPerSecond": ours,
                                   "ctranslate2TokensPerSecond": round(theirs, 1),
                                   "ratio": round(ours / theirs, 3), "same": same,
-                                  "sentences": len(lines)}))
+                                  "sentences": len(lines)}), flush=True)
 
 
 def main():
@@ -160,6 +163,7 @@ def main():
     parser.add_argument("--batch-tokens", type=int, default=2048)
     parser.add_argument("--seconds", type=float, default=20)
     parser.add_argument("--sentences", type=int, default=200)
+    parser.add_argument("--max-length", type=int, default=60, help="tokens of a translation")
     parser.add_argument("--threads", type=int, default=os.cpu_count())
     options = parser.parse_args()
     train(options) if options.what == "train" else translate(options)

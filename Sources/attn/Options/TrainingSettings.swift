@@ -72,6 +72,9 @@ struct TrainingSettings: ParsableArguments {
   }
 
   func validate() throws {
+    if mpi, minutes != nil {
+      throw ValidationError("processes that train together stop at --steps, not after --minutes")
+    }
     for (name, value) in [
       ("steps", steps), ("batch-tokens", batchTokens), ("snapshot-steps", snapshotSteps),
       ("validate-steps", validateSteps), ("average", average), ("accumulate", accumulate),
