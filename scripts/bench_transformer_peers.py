@@ -18,6 +18,7 @@ import os
 import pathlib
 import random
 import re
+import shutil
 import subprocess
 import tempfile
 import time
@@ -71,7 +72,7 @@ def torch_train(options, folder):
     encode, tokens = encoder(folder)
     lines = [(options.data / f"train.{s}").read_text().split("\n")[:-1] for s in ("en", "de")]
     generator = random.Random(1)
-    chosen = generator.sample(list(zip(*lines)), 8000)
+    chosen = generator.sample(list(zip(*lines)), 4000)
     pairs = [(encode(a), encode(b)) for a, b in chosen]
     pairs = [p for p in pairs if 1 <= len(p[0]) <= 256 and 1 <= len(p[1]) <= 256]
     pairs.sort(key=lambda p: (len(p[1]), len(p[0])))
@@ -107,6 +108,8 @@ def torch_train(options, folder):
 
 def train(options):
     with tempfile.TemporaryDirectory() as folder:
+        for name in ("bpe.codes", "vocabulary.txt") if options.folder else ():
+            shutil.copy(options.folder / name, folder)
         ours = attn_train(options, folder)
         theirs = torch_train(options, pathlib.Path(folder))
     print(json.dumps({"model": options.model, "precision": options.precision,
@@ -133,7 +136,7 @@ def translate(options):
             for beam in (1, 4):
                 start = time.monotonic()
                 results = translator.translate_batch(
-                    source, beam_size=beam, max_batch_size=32, length_penalty=0,
+                    source, beam_size=beam, max_batch_size=32, length_penalty=0, min_decoding_length=0,
                     max_decoding_length=options.max_length)
                 theirs = sum(len(r.hypotheses[0]) for r in results) / (time.monotonic() - start)
                 done = subprocess.run(
@@ -157,7 +160,8 @@ def main():
     parser.add_argument("what", choices=("train", "translate"))
     parser.add_argument("--attn", default=ROOT / ".build/release/attn", type=pathlib.Path)
     parser.add_argument("--data", type=pathlib.Path, required=True)
-    parser.add_argument("--folder", type=pathlib.Path, help="the model to translate with")
+    parser.add_argument("--folder", type=pathlib.Path,
+                        help="the model to translate with, or whose vocabulary to train with")
     parser.add_argument("--model", choices=SIZES, default="small")
     parser.add_argument("--precision", choices=("f32", "bf16"), default="f32")
     parser.add_argument("--batch-tokens", type=int, default=2048)

@@ -1,6 +1,5 @@
 internal import Devices
 internal import Tensors
-internal import Synchronization
 
 /// §3.4, §3.5: embeddings scaled by √d_model, plus positions, then dropout.
 struct Embedding {

@@ -15,6 +15,7 @@ extension TransformerModel {
     of batch: SentenceBatch, device: CPUDevice
   ) throws(DifferentiableAttention.Failure) -> [[[Float]]] {
     let layout = weights.layout
+    // Only the forward pass runs, which writes no gradient.
     let step = try Step(
       weights, weights, configuration, precision: .float32, device: device)
     try step.begin(batch)
