@@ -112,7 +112,8 @@ import Transformer
     #expect(distant < alone.model.weights.layout.count / 50)
   }
 
-  /// A model learns to turn words round, and translating gives what it learnt.
+  /// A model learns to turn words round, and translating gives what it learnt, with rounded weights
+  /// too.
   @Test func learnsToReverse() throws {
     var options = Self.options
     options.batchTokens = 300
@@ -122,10 +123,13 @@ import Transformer
     for _ in 0..<300 { _ = try trainer.advance() }
     let after = try trainer.loss(of: Self.pairs).meanNegativeLogLikelihood
     #expect(after < before / 4)
-    let translator = try Translator(trainer.model, device: try CPUDevice(threads: 2))
-    let found = try translator.translate(Self.pairs.map(\.source))
-    let right = zip(found, Self.pairs).count { $0.first?.tokens == $1.target }
-    #expect(right * 10 >= Self.pairs.count * 6)
+    let device = try CPUDevice(threads: 2)
+    for precision in WeightPrecision.allCases {
+      let translator = try Translator(trainer.model, precision: precision, device: device)
+      let found = try translator.translate(Self.pairs.map(\.source))
+      let right = zip(found, Self.pairs).count { $0.first?.tokens == $1.target }
+      #expect(right * 10 >= Self.pairs.count * 6, "\(precision): \(right)")
+    }
   }
 
   @Test func schedule() {

@@ -84,8 +84,8 @@ import Transformer
     }
   }
 
-  /// Neighbours in a batch, rows of a step and rounded weights do not change much.
-  @Test func batchesAndPrecisions() throws {
+  /// Neighbours in a batch do not change a sentence's translations, within rounding.
+  @Test func neighboursDoNotShow() throws {
     var c = TrainerTests.configuration
     c.layers = 2
     let model = try TransformerModel(c, seed: 5)
@@ -100,11 +100,6 @@ import Transformer
       #expect(alone.count == 4)
       for (a, b) in zip(alone, expected) { #expect(abs(a.score - b.score) <= 1e-3) }
       #expect(zip(alone, alone.dropFirst()).allSatisfy { $0.score >= $1.score })
-    }
-    for precision in [WeightPrecision.bfloat16, .int8] {
-      let rounded = try Translator(model, precision: precision, device: device)
-        .translate(sources, search: search)
-      for (a, b) in zip(rounded, together) { #expect(abs(a[0].score - b[0].score) <= 0.2) }
     }
   }
 

@@ -84,8 +84,9 @@ import Transformer
     #expect(score.f1 == 100)
     // A doubled bracket counts twice.
     let twice = try ConstituencyTree.read("(S (NP (NP (NN a))) (VP (V b)))")[0]
+    let once = try ConstituencyTree.read("(S (NP (NN a)) (VP (V b)))")[0]
     score = BracketScore()
-    score.add(parse: twice, gold: apart)
+    score.add(parse: twice, gold: once)
     #expect((score.matched, score.found, score.expected) == (3, 4, 3))
   }
 
