@@ -57,7 +57,12 @@ import Transformer
     var configuration = one.model.configuration
     configuration.dropout = 0.3
     let model = try TransformerModel(configuration, weights: one.model.weights)
-    let batch = try one.batch(1)
+    // Uneven enough that attention's work is cut.
+    let pairs = [70, 3, 33, 1].map { length in
+      let tokens = (0..<length).map { Int32($0 % 30 + 3) }
+      return EncodedPair(source: tokens, target: tokens.reversed())
+    }
+    let batch = try SentenceBatch(pairs, for: configuration)
     func run(threads: Int, pass: UInt32) throws -> [UInt32] {
       let gradient = try Gradient(model, device: try CPUDevice(threads: threads))
       let dropout = Gradient.Dropout(random: CounterRandom(seed: 5), pass: pass)

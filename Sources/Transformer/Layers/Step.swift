@@ -16,6 +16,9 @@ final class Step {
   let decoderAttention: DifferentiableAttention
   let crossAttention: DifferentiableAttention
 
+  /// Queues of attention's work: the same on every machine, since the cuts decide the bits.
+  private static let attentionWorkers = 32
+
   /// P_drop of this pass: 0 outside training.
   var dropoutRate: Float = 0
   var random = CounterRandom(seed: 0)
@@ -39,7 +42,8 @@ final class Step {
       _ variant: AttentionVariant
     ) throws(DifferentiableAttention.Failure) -> DifferentiableAttention {
       try DifferentiableAttention(
-        device: device, shape: shape, variant: variant, differentiatesParameters: false)
+        device: device, shape: shape, variant: variant, differentiatesParameters: false,
+        workers: Self.attentionWorkers)
     }
     encoderAttention = try attention(.full)
     decoderAttention = try attention(.causal)
