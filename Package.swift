@@ -30,6 +30,7 @@ let package = Package(
   products: [
     .library(name: "Attention", targets: ["Attention"]),
     .library(name: "LanguageModels", targets: ["LanguageModels", "Inference", "ModelStore"]),
+    .library(name: "Transformer", targets: ["Transformer"]),
     .library(name: "Checkpoints", targets: ["Checkpoints"]),
     .library(name: "Tokenizers", targets: ["Tokenizers"]),
     .executable(name: "attn", targets: ["attn"]),
@@ -41,8 +42,8 @@ let package = Package(
     .executableTarget(
       name: "attn",
       dependencies: [
-        "Inference", "LanguageModels", "ModelStore", "Checkpoints", "Tokenizers", "Attention",
-        "Devices", "Tensors",
+        "Inference", "LanguageModels", "Transformer", "ModelStore", "Checkpoints", "Tokenizers",
+        "Attention", "Devices", "Tensors",
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
       ],
       swiftSettings: swift),
@@ -64,6 +65,9 @@ let package = Package(
     + room(
       "Inference", uses: ["LanguageModels", "Tokenizers", "Attention", "Devices", "Tensors"],
       testsUse: ["TestModels", "Checkpoints"])
+    + room(
+      "Transformer", uses: ["Checkpoints", "Attention", "Devices", "Tensors"],
+      fixtures: [.copy("Fixtures")])
     + room(
       "LanguageModels", uses: ["Checkpoints", "Tokenizers", "Attention", "Devices", "Tensors"],
       testsUse: ["TestModels"], fixtures: [.copy("Fixtures")])

@@ -25,6 +25,7 @@ final class Checker {
     try checker.checkSampling()
     try checker.checkAttention()
     try checker.checkGradient()
+    checker.checkTraining()
     return checker.tally
   }
 

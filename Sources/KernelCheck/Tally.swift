@@ -4,7 +4,7 @@ import Devices
 struct Tally {
   /// The parts of the kernels that are counted apart.
   enum Area: Int, CaseIterable {
-    case linear, operators, sampling, attention, gradient, functions
+    case linear, operators, sampling, attention, gradient, training, functions
   }
 
   /// Failures that are described; more are only counted.

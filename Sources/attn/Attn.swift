@@ -9,6 +9,6 @@ struct Attn: ParsableCommand {
     version: "0.1.0",
     subcommands: [
       GenerateCommand.self, ChatCommand.self, BenchCommand.self, PlanCommand.self,
-      DoctorCommand.self,
+      TranslateCommand.self, TrainCommand.self, ParseCommand.self, DoctorCommand.self,
     ])
 }

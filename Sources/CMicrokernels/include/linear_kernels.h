@@ -11,6 +11,7 @@
 #include "operator_kernels.h"
 #include "sampling_kernels.h"
 #include "rounded_kernels.h"
+#include "training_kernels.h"
 
 /// One product y = x·Wᵀ + bias as the kernels see it. Rows of W are outputs.
 typedef struct swa_linear_job {
@@ -77,6 +78,9 @@ typedef struct SWA_SENDABLE swa_linear_kernels {
 
   /// The kernels over a vocabulary.
   swa_sampling_kernels sampling;
+
+  /// The kernels of training.
+  swa_training_kernels training;
 } swa_linear_kernels;
 
 /// The kernels of a level, or NULL where `swa_isa_available` says no.

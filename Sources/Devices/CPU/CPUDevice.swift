@@ -23,6 +23,9 @@ public final class CPUDevice: Sendable {
   /// The rounded activations of the product that runs.
   let roundedRows = Mutex(AlignedBuffer(byteCount: 0))
 
+  /// The packed right factor of the product that runs.
+  let packedFactor = Mutex(AlignedBuffer(byteCount: 0))
+
   /// Where packed weights live.
   package let panelMemory = PanelMemory()
 
