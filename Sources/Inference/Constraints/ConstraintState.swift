@@ -1,0 +1,76 @@
+import Synchronization
+public import Tokenizers
+
+/// How far a text has come within a constraint. A copy costs nothing and goes its own way.
+public struct ConstraintState: Sendable {
+  /// The constraint that the text is within.
+  public let constraint: TokenConstraint
+
+  private var tables: ConstraintTables
+  private var configuration: Int32
+  /// An end of generation was taken.
+  public private(set) var isEnded = false
+  /// Whether the text may end here: the tokens that end a generation are allowed.
+  public private(set) var isComplete = false
+
+  init(_ constraint: TokenConstraint, _ tables: ConstraintTables, _ configuration: Int32) {
+    self.constraint = constraint
+    self.tables = tables
+    self.configuration = configuration
+    isComplete = tables.masks.withLock { $0.isComplete(configuration) }
+  }
+
+  /// Sets a mask to the tokens that may come next.
+  ///
+  /// Where the text is complete, the tokens that end a generation are among them; where it can only
+  /// end, they alone, or none if the vocabulary has none.
+  ///
+  /// - Parameter mask: as long as the vocabulary; another length becomes so.
+  public mutating func fillMask(_ mask: inout TokenMask) {
+    if mask.count != constraint.vocabularySize {
+      mask = TokenMask(count: constraint.vocabularySize)
+    }
+    if isEnded {
+      mask = TokenMask(count: constraint.vocabularySize)
+      return
+    }
+    moveFromLargeTables()
+    tables.masks.withLock { $0.fill(&mask.words, configuration) }
+  }
+
+  /// Takes the next token.
+  ///
+  /// - Returns: false, with the state as it was, where the token may not come next.
+  public mutating func advance(_ token: TokenID) -> Bool {
+    if isEnded { return false }
+    if constraint.trie.endOfGeneration.contains(token) {
+      isEnded = isComplete
+      return isComplete
+    }
+    return advance(bytes: constraint.trie.spelling(of: token))
+  }
+
+  /// Takes bytes of text, of which whole tokens need not be made; none at all are refused.
+  public mutating func advance(bytes: some Collection<UInt8>) -> Bool {
+    if isEnded || bytes.isEmpty { return false }
+    moveFromLargeTables()
+    let (next, complete) = tables.masks.withLock { masks in
+      let next = masks.follow(configuration, bytes)
+      return (next, next == ConfigurationTable.dead ? false : masks.isComplete(next))
+    }
+    if next == ConfigurationTable.dead { return false }
+    configuration = next
+    isComplete = complete
+    return true
+  }
+
+  /// Begins new tables where the old ones have taken too much memory.
+  private mutating func moveFromLargeTables() {
+    let snapshot = tables.masks.withLock { masks in
+      constraint.isTooLarge(masks) ? masks.table.snapshot(configuration) : nil
+    }
+    guard let snapshot else { return }
+    tables = constraint.successor(of: tables)
+    configuration = tables.masks.withLock { $0.adopt(snapshot) }
+  }
+}
