@@ -89,7 +89,8 @@ let package = Package(
         .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
         .product(name: "UnixSignals", package: "swift-service-lifecycle"),
       ],
-      resources: [.embedInCode("ChatPage/chat.html")], testsUse: ["TestModels"])
+      resources: [.embedInCode("ChatPage/chat.html")],
+      testsUse: ["TestModels"])
     + room(
       "Inference", uses: ["LanguageModels", "Tokenizers", "Attention", "Devices", "Tensors"],
       testsUse: ["TestModels"])

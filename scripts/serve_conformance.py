@@ -637,9 +637,8 @@ def keys():
                 ("third-key", True),
                 ("first-kez", False),
                 ("first-key2", False),
-                ("", False),
             ):
-                client = openai.OpenAI(base_url=server.url + "/v1", api_key=key or " ")
+                client = openai.OpenAI(base_url=server.url + "/v1", api_key=key)
                 if admitted:
                     client.models.list()
                 else:

@@ -92,4 +92,4 @@ def serving(*arguments, environment=None):
         else:
             status = server.process.returncode
         if status != 0:
-            raise SystemExit(f"the server ended with {status}:\n" + "".join(server.log[-30:]))
+            raise SystemExit(f"the server ended with {status}:\n" + "".join(server.log[-150:]))

@@ -25,7 +25,7 @@ public struct ServerOptions: Sendable {
     public init() {}
   }
 
-  /// Certificate and key for TLS, as PEM files. Needs the package trait `TLS`.
+  /// Certificate and key for TLS, as PEM files; needs the package trait `TLS`.
   public struct TLS: Sendable, Hashable {
     /// The certificate chain's file.
     public var certificate: String
@@ -41,7 +41,7 @@ public struct ServerOptions: Sendable {
 
   /// Where the server listens.
   public var address = Address.host("127.0.0.1", port: 8000)
-  /// The names of the model; the first is the one that answers carry. Empty: the file's name.
+  /// The names of the model, by default its file's; the first is the one that answers carry.
   public var modelNames: [String] = []
   /// Keys of which a client must show one; empty lets everybody in.
   public var apiKeys: [String] = []

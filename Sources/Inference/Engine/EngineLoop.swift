@@ -163,7 +163,8 @@ final class EngineLoop {
     for sequence in scheduled {
       sequence.scheduled = 0
       shareComputedPages(of: sequence)
-      tell(sequence)
+      // `removeEnded` tells the ends.
+      if sequence.finish == nil { tell(sequence) }
     }
     removeEnded()
   }

@@ -12,7 +12,9 @@ struct GenerationRun: Sendable {
     case alive
   }
 
-  /// The steps of all choices, in the order they come. Ending the iteration cancels the job.
+  /// The steps of all choices, in the order they come.
+  ///
+  /// Ending the iteration cancels the job.
   let events: AsyncThrowingStream<Event, any Error>
 
   /// Hands a job to the engine.

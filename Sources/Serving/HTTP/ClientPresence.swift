@@ -9,8 +9,9 @@ final class ClientPresence: Sendable {
 
   private let state = Mutex(State())
 
-  /// Calls `action` when the client leaves; at once, if it has. A connection serves one request at a
-  /// time, so the last action counts.
+  /// Calls `action` when the client leaves; at once, if it has.
+  ///
+  /// A connection serves one request at a time, so only the last action counts.
   func whenLeft(_ action: (@Sendable () -> Void)?) {
     let hasLeft = state.withLock { state in
       state.onLeave = action

@@ -5,8 +5,8 @@ import Tokenizers
 /// Two forms are known: JSON between `<tool_call>` tags, anywhere; and an answer that is nothing but
 /// JSON, one call or an array of them. JSON counts as a call only where it has the name of a tool;
 /// all else is text.
-struct ToolCallParser {
-  enum Event: Equatable {
+package struct ToolCallParser {
+  package enum Event: Equatable {
     case text(String)
     case call(name: String, arguments: String)
   }
@@ -21,10 +21,10 @@ struct ToolCallParser {
   private var hasText = false
   private var hasCall = false
 
-  init(names: some Sequence<String>) { self.names = Set(names) }
+  package init(names: some Sequence<String>) { self.names = Set(names) }
 
   /// Takes the next piece and returns what is now certain.
-  mutating func append(_ piece: String) -> [Event] {
+  package mutating func append(_ piece: String) -> [Event] {
     held += piece
     var events: [Event] = []
     while true {
@@ -55,7 +55,7 @@ struct ToolCallParser {
   }
 
   /// Ends the text.
-  mutating func finish() -> [Event] {
+  package mutating func finish() -> [Event] {
     defer { held = "" }
     if isInside {
       // Some models stop without the closing tag.

@@ -7,7 +7,7 @@ extension JSON {
     return String(decoding: bytes, as: UTF8.self)
   }
 
-  /// Appends the value as UTF-8 JSON text. A number that is not finite becomes `null`.
+  /// Appends the value as UTF-8 JSON text; a number that is not finite becomes `null`.
   public func write(to bytes: inout [UInt8]) {
     switch self {
     case .null: bytes += "null".utf8
