@@ -82,6 +82,7 @@ public final class LanguageModel: Sendable {
 
   /// The logits that follow some rows of the pass: [rows × vocabulary].
   func logits(_ pass: ForwardPass, rows: ArraySlice<Int>, into logits: MatrixView) throws {
-    output.multiply(try normed(pass, rows: rows), into: logits)
+    output.multiply(
+      try normed(pass, rows: rows), into: logits, isRowInvariant: pass.isBatchInvariant)
   }
 }

@@ -94,6 +94,52 @@ import Testing
     return result
   }
 
+  /// However a request's queries are cut into steps, beyond a chunk of keys too: the bits of a row
+  /// are the same.
+  @Test(arguments: [nil, 70, 300], [ElementType.bfloat16, .float16, .float32])
+  func bitsDoNotDependOnCuts(window: Int?, type: ElementType) throws {
+    let device = try CPUDevice(threads: 2)
+    let shape = AttentionShape(queryHeads: 6, kvHeads: 2, headDimension: 40)
+    var scenario = Scenario()
+    scenario.shape = shape
+    scenario.elementType = type
+    scenario.lengths = [(200, 4_150)]
+    let material = try Scenario.Material(scenario, device)
+    let table = material.batch.pages
+    var variant = AttentionVariant.causal
+    if let window { variant = variant.combined(with: .slidingWindow(left: window)) }
+    let columns = 6 * 40
+    let queries = try #require(material.queries.elements(Float.self).baseAddress)
+    var expected: [UInt32]?
+    for cut in [200, 1, 2, 3, 5, 8, 9, 43, 64] {
+      let output = AlignedBuffer(byteCount: 200 * columns * 4)
+      output.elements(Float.self).update(repeating: .nan)
+      let base = try #require(output.elements(Float.self).baseAddress)
+      for start in stride(from: 0, to: 200, by: cut) {
+        let rows = start..<min(start + cut, 200)
+        let batch = try AttentionBatch(
+          queries: RaggedIndex(lengths: [rows.count]),
+          pages: PageTable(
+            requests: [
+              (pages: table.pages(of: 0).map { Int($0) }, kvLength: 3_950 + rows.upperBound)
+            ], pageSize: table.pageSize))
+        let plan = try AttentionPlan(
+          device: device, shape: shape, variant: variant, batch: batch, workers: 1 + cut % 3,
+          isBatchInvariant: true)
+        try plan.run(
+          queries: MatrixView(queries + start * columns, rows: rows.count, columns: columns),
+          cache: material.cache,
+          output: MatrixView(base + start * columns, rows: rows.count, columns: columns))
+      }
+      let bits = output.elements(Float.self).map(\.bitPattern)
+      if let expected {
+        #expect(bits == expected, "steps of \(cut)")
+      } else {
+        expected = bits
+      }
+    }
+  }
+
   @Test func givenRunsAreRefused() throws {
     let device = try CPUDevice(threads: 1)
     let scenario = Scenario()

@@ -87,9 +87,9 @@ import Testing
       case .longestFirst: #expect(schedule.partialTiles <= 2 * workers * 3)
       case .invariant:
         let chunks = tiles.reduce(0) { sum, tile in
-          let length = Int(tile.kvEnd - tile.kvFirst)
-          return length > Schedule.invariantChunk
-            ? sum + (length + Schedule.invariantChunk - 1) / Schedule.invariantChunk : sum
+          let chunk = Int32(Schedule.invariantChunk)
+          guard tile.isCut(into: chunk) else { return sum }
+          return sum + Int((tile.kvEnd - 1) / chunk - tile.kvFirst / chunk) + 1
         }
         #expect(schedule.partialTiles == chunks * 3)
       }

@@ -49,9 +49,6 @@ struct PlanCapacity {
   let parts: Int
   let merges: Int
 
-  /// The queries of a request that a batch-invariant plan cuts at most.
-  static let shortQueries = 8
-
   /// - Parameter segments: The most tiles that some queries' keys are in, gaps between them.
   init(_ bounds: AttentionBounds, _ schedule: Schedule, tileQueries: Int, segments: Int) {
     let invariant = schedule.rule == .invariant
@@ -67,12 +64,14 @@ struct PlanCapacity {
     tiles =
       ((queries * coverings / tileQueries + rows) * segments + sharedRows / tileQueries
         + sharedRows) * schedule.parts
-    // Keys make up chunks, and every tile one that is not full.
-    let chunks = bounds.pages * bounds.pageSize / Schedule.invariantChunk
+    // The most invariant chunks that the keys of one request reach into: the first and the last may
+    // not be full. All keys may be one request's.
+    let keys = bounds.pages * bounds.pageSize
+    let chunks = keys > Schedule.invariantChunk ? keys / Schedule.invariantChunk + 2 : 1
     // Every end of a share adds at most a cut head's piece, its rest and the heads after it.
     items =
       invariant
-      ? tiles + chunks * schedule.parts * Self.shortQueries + schedule.workers
+      ? tiles * chunks + schedule.workers
       : tiles + 3 * schedule.workers
     // See `cutLine` and `cutLongestFirst`; a shared run's row leaves a state there and one more
     // where its request is read for itself.
@@ -81,7 +80,7 @@ struct PlanCapacity {
       case .line: 2 * (schedule.workers - 1) * largestTile
       case .longestFirst: 2 * schedule.workers * largestTile * schedule.kvHeads
       case .invariant:
-        (chunks + min(max(requests, bounds.blockRows), chunks)) * Self.shortQueries * queryHeads
+        chunks > 1 ? queries * chunks * queryHeads : 0
       }
     // Tiles that share rows leave a state for each of them.
     let gaps = segments > 1 ? queries * segments * queryHeads : 0

@@ -87,7 +87,7 @@ extension AttentionPlan {
     let skipped = row.start > 0 ? Int(row.start) / pageSize : 0
     var tile = QueryTile(
       rowCount: 0, pages: row.firstPage - Int32(skipped), kvFirst: 0, kvEnd: 0,
-      hasPositions: row.start < 0, kvHead: row.kvHead, isShort: isShort(Int(row.request)))
+      hasPositions: row.start < 0, kvHead: row.kvHead)
     for first in stride(from: 0, to: Int(row.queries), by: queries) {
       let count = min(queries, Int(row.queries) - first)
       let start = Int(row.position) + first

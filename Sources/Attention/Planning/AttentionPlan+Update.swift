@@ -190,22 +190,19 @@ extension AttentionPlan {
   /// The states of invariant chunks must be countable in 32 bits.
   private func checkInvariantStates() throws(Failure) {
     var states = 0.0
-    for (request, keys) in requestKeys.elements.enumerated()
-    where keys.count > Schedule.invariantChunk && isShort(request) {
-      states += Double(keys.count / Schedule.invariantChunk + 2) * Double(PlanCapacity.shortQueries)
+    func count(keys: Int, queries: Int) {
+      guard keys > Schedule.invariantChunk else { return }
+      states += Double(keys / Schedule.invariantChunk + 2) * Double(queries)
     }
-    for row in blockRows.elements where isShort(Int(row.request)) {
-      states += Double(Int(row.keys) / Schedule.invariantChunk + 2) * Double(row.queries)
+    for (request, keys) in requestKeys.elements.enumerated() {
+      count(keys: Int(keys.end), queries: Int(queryLengths.base[request]))
+    }
+    for row in blockRows.elements {
+      count(keys: Int(kvLengths.base[Int(row.request)]), queries: Int(row.queries))
     }
     guard states * Double(shape.queryHeads) < Double(Int32.max) else {
       throw .tooLarge("partial states")
     }
-  }
-
-  /// Whether a batch-invariant plan may cut the request's keys: its queries alone give little to
-  /// distribute.
-  func isShort(_ request: Int) -> Bool {
-    queryLengths.base[request] <= PlanCapacity.shortQueries
   }
 
   /// The queries of a tile, whole ones where a group fits a tile.
@@ -237,8 +234,7 @@ extension AttentionPlan {
     let first = Int(queryOffsets.base[request])
     let shared = sharedRuns.ends.base[request]
     var tile = QueryTile(
-      rowCount: 0, pages: pageOffsets.base[request], kvFirst: 0, kvEnd: 0, isSole: shared == 0,
-      isShort: isShort(request))
+      rowCount: 0, pages: pageOffsets.base[request], kvFirst: 0, kvEnd: 0, isSole: shared == 0)
     for query in stride(from: 0, to: length, by: queries) {
       let end = min(query + queries, length)
       let range = KeyRange(first: shared, end: .max)
@@ -311,7 +307,9 @@ extension AttentionPlan {
   private func add(
     _ tile: inout QueryTile, rows: Range<Int>, _ keys: KeyRange, from range: KeyRange
   ) {
-    let granule = Int32(schedule.granule)
+    // Invariant tiles of keys begin where those of any other query do.
+    let granule = Int32(
+      schedule.rule == .invariant ? AttentionWorkspace.tileKeys : schedule.granule)
     let packed = rows.count * shape.groupSize
     tile.firstQuery = Int32(truncatingIfNeeded: rows.lowerBound)
     tile.kvFirst = max(keys.first / granule * granule, range.first)

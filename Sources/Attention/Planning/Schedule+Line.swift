@@ -37,17 +37,20 @@ extension Schedule {
     stateCount = 0
     var line = Line(total: total, workers: workers)
     for (number, tile) in tiles.elements.enumerated() {
-      guard let chunk, tile.isShort, tile.length > chunk else {
+      guard let chunk, tile.isCut(into: Int32(chunk)) else {
         emit(
           tile, Int32(number), keys: tile.kvFirst..<tile.kvEnd, isWhole: tile.isSole,
           mayCut: chunk == nil, &line)
         continue
       }
-      for first in stride(from: tile.kvFirst, to: tile.kvEnd, by: chunk) {
+      // Chunks end at multiples of their length, wherever the tile's keys begin.
+      var first = tile.kvFirst
+      repeat {
+        let end = min((first / Int32(chunk) + 1) * Int32(chunk), tile.kvEnd)
         emit(
-          tile, Int32(number), keys: first..<min(first + Int32(chunk), tile.kvEnd), isWhole: false,
-          mayCut: false, &line)
-      }
+          tile, Int32(number), keys: first..<end, isWhole: false, mayCut: false, &line)
+        first = end
+      } while first < tile.kvEnd
     }
     while line.worker < workers - 1 { close(&line) }
     workerOffsets.base[workers] = Int32(items.count)

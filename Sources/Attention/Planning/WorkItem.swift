@@ -23,14 +23,12 @@ package struct QueryTile: Sendable, Hashable, BitwiseCopyable {
   package var kvHead: Int32
   /// Whether its rows read no keys outside this tile.
   package var isSole: Bool
-  /// Whether its keys may be cut in batch-invariant plans: a property of its request alone.
-  package var isShort: Bool
 
   /// A tile.
   package init(
     firstQuery: Int32 = 0, firstMember: Int32 = 0, rowCount: Int32, pages: Int32 = 0,
     kvFirst: Int32, kvEnd: Int32, hasPositions: Bool = false, kvHead: Int32 = -1,
-    isSole: Bool = true, isShort: Bool = true
+    isSole: Bool = true
   ) {
     self.firstQuery = firstQuery
     self.firstMember = firstMember
@@ -41,7 +39,12 @@ package struct QueryTile: Sendable, Hashable, BitwiseCopyable {
     self.hasPositions = hasPositions
     self.kvHead = kvHead
     self.isSole = isSole
-    self.isShort = isShort
+  }
+
+  /// Whether its keys reach over a multiple of `chunk`.
+  @inline(__always)
+  package func isCut(into chunk: Int32) -> Bool {
+    kvEnd > kvFirst && kvFirst / chunk != (kvEnd - 1) / chunk
   }
 
   @inline(__always)

@@ -10,6 +10,8 @@ extension EngineLoop {
     let row: Int
     /// The prompt's token whose probability is wanted, or `nil` where a token is to be drawn.
     var promptToken: Int?
+    /// The guess after which a token is to be drawn; −1 stands for the last token.
+    var node = -1
   }
 
   /// The rows whose logits are wanted: those to draw from, then those of prompts.
@@ -19,7 +21,7 @@ extension EngineLoop {
     var first = 0
     for sequence in scheduled {
       let rows = first..<first + sequence.scheduled
-      first = rows.upperBound
+      first = rows.upperBound + sequence.draft.count
       let owner = sequence.owner
       if owner.isEmbedding { continue }
       if owner.request.promptLogprobs, sequence.generated == 0, sequence.index == 0 {
@@ -34,6 +36,9 @@ extension EngineLoop {
       }
       guard sequence.computed + sequence.scheduled == sequence.tokens.count else { continue }
       draws.append(Output(sequence: sequence, row: rows.upperBound - 1))
+      for node in 0..<sequence.draft.count {
+        draws.append(Output(sequence: sequence, row: rows.upperBound + node, node: node))
+      }
       for fork in fork(sequence) {
         draws.append(Output(sequence: fork, row: rows.upperBound - 1))
       }
@@ -47,6 +52,7 @@ extension EngineLoop {
     let forks = (1...sequence.forks).map { i in
       let fork = EngineSequence(sequence.owner, index: sequence.index + i)
       fork.computed = sequence.computed + sequence.scheduled
+      fork.draftComputed = sequence.draftComputed
       fork.pages = sequence.pages
       for page in fork.pages { pool.retain(page) }
       return fork
@@ -61,31 +67,43 @@ extension EngineLoop {
   /// Draws a token for every output that asks for one.
   func sample(_ outputs: [Output]) throws {
     try runner.logits(of: outputs.map(\.row)) { places, logits in
-      let block = outputs[places]
-      let draws = block.prefix { $0.promptToken == nil }
-      var reports = [LogitReport?](repeating: nil, count: block.count)
-      for (i, output) in block.enumerated() {
-        let request = output.sequence.owner.request
-        let row = logits.row(i)
-        if let token = output.promptToken {
-          report(output.sequence.owner, promptToken: token, row, logits.columns)
-          continue
-        }
-        if let top = request.logprobs {
-          reports[i] = LogitReport(row, count: logits.columns, top: top)
-        }
-        adjust(row, for: output.sequence)
+      let block = Array(outputs[places])
+      let drawCount = block.prefix { $0.promptToken == nil }.count
+      for i in drawCount..<block.count {
+        guard let token = block[i].promptToken else { continue }
+        report(block[i].sequence.owner, promptToken: token, logits.row(i), logits.columns)
       }
-      let tokens = try device.sampleFromLogits(
-        logits.rows(0..<draws.count),
-        temperatures: draws.map(\.sequence.owner.request.sampling.temperature),
-        filters: draws.map(\.sequence.owner.request.sampling.filter),
-        random: draws.map {
-          .init(seed: $0.sequence.seed, counter: UInt64($0.sequence.tokens.count))
-        })
-      for (i, output) in draws.enumerated() {
-        take(tokens[i].map { TokenID($0) }, reports[i], for: output.sequence)
+      // Without guesses all rows are drawn from together; a guess's row only once it is accepted.
+      if block[..<drawCount].allSatisfy({ $0.sequence.draft.isEmpty }) {
+        try draw(block[..<drawCount], logits)
+      } else {
+        for i in 0..<drawCount { try draw(block[i...i], logits) }
       }
+    }
+  }
+
+  /// Draws a token for each of some rows, as far as it is their turn.
+  private func draw(_ outputs: ArraySlice<Output>, _ logits: MatrixView) throws {
+    guard let first = outputs.first, first.sequence.finish == nil,
+      first.sequence.node == first.node
+    else { return }
+    var reports = [LogitReport?](repeating: nil, count: outputs.count)
+    for (i, output) in outputs.enumerated() {
+      let row = logits.row(outputs.startIndex + i)
+      if let top = output.sequence.owner.request.logprobs {
+        reports[i] = LogitReport(row, count: logits.columns, top: top)
+      }
+      adjust(row, logits.columns, for: output.sequence)
+    }
+    let samplings = outputs.map(\.sequence.owner.request.sampling)
+    let tokens = try device.sampleFromLogits(
+      logits.rows(outputs.startIndex..<outputs.endIndex),
+      temperatures: samplings.map(\.temperature), filters: samplings.map(\.filter),
+      random: outputs.map {
+        .init(seed: $0.sequence.seed, counter: UInt64($0.sequence.tokens.count))
+      })
+    for (i, output) in outputs.enumerated() {
+      take(tokens[i].map { TokenID($0) }, reports[i], for: output.sequence)
     }
   }
 
@@ -99,8 +117,10 @@ extension EngineLoop {
     owner.promptOutputs.append(report.output(owner.request.prompt[promptToken]))
   }
 
-  /// Applies bias, penalties and the ban on early ends to a row of logits.
-  private func adjust(_ row: UnsafeMutablePointer<Float>, for sequence: EngineSequence) {
+  /// Applies bias, penalties, the ban on early ends and the constraint to a row of logits.
+  private func adjust(
+    _ row: UnsafeMutablePointer<Float>, _ count: Int, for sequence: EngineSequence
+  ) {
     let owner = sequence.owner
     let sampling = owner.request.sampling
     for (token, bias) in sampling.logitBias { row[Int(token)] += bias }
@@ -125,6 +145,11 @@ extension EngineLoop {
         row[Int(token)] = -.infinity
       }
     }
+    if sequence.constraint != nil {
+      sequence.constraint?.fillMask(&mask)
+      var logits = UnsafeMutableBufferPointer(start: row, count: count).mutableSpan
+      mask.apply(to: &logits)
+    }
   }
 
   /// Appends a drawn token, or ends the sequence.
@@ -133,6 +158,8 @@ extension EngineLoop {
     guard sequence.finish == nil else { return }
     if owner.cancelled.contains(sequence.index) { return end(sequence, .cancelled) }
     guard let token else {
+      // A text that is complete and may not go on ends without a token for it.
+      if sequence.constraint?.isComplete == true { return end(sequence, .stop) }
       return end(
         sequence,
         .failed("no logit at position \(sequence.tokens.count) is a number above -infinity"))
@@ -140,6 +167,18 @@ extension EngineLoop {
     if owner.endTokens.contains(token), sequence.generated >= owner.request.minTokens {
       return end(sequence, .stop)
     }
+    if sequence.constraint?.advance(token) == false {
+      return end(sequence, .failed("the constraint refuses token \(token), which it allowed"))
+    }
+    let guess = sequence.draft.child(of: sequence.node, token)
+    if let guess {
+      statistics.acceptedTokens += 1
+      // Its keys are at its place where only accepted guesses come before it; computed again if not.
+      if sequence.computed == sequence.tokens.count, guess == sequence.node + 1 {
+        sequence.computed += 1
+      }
+    }
+    sequence.node = guess ?? sequence.draft.count
     sequence.tokens.append(token)
     let sampling = owner.request.sampling
     if sampling.presencePenalty != 0 || sampling.frequencyPenalty != 0
@@ -160,7 +199,7 @@ extension EngineLoop {
     var first = 0
     for sequence in scheduled {
       let rows = first..<first + sequence.scheduled
-      first = rows.upperBound
+      first = rows.upperBound + sequence.draft.count
       guard sequence.owner.isEmbedding else { continue }
       let hidden = try runner.hidden(rows)
       if sequence.pooled.isEmpty {

@@ -4,14 +4,16 @@ import LanguageModels
 // within one budget. Prefill, decode, chunks and recomputation are what it looks like from outside.
 extension EngineLoop {
   /// Decides how many rows each sequence brings, and finds pages for them.
-  func schedule() {
+  ///
+  /// - Returns: The rows that are left.
+  func schedule() -> Int {
     var budget = options.tokenBudget
     // Everyone goes on by at least one token before anyone takes more, in the order of arrival.
     let count = min(running.count, budget)
     var rows = running.prefix(count).map { min(1, $0.tokens.count - $0.computed) }
     budget -= rows.reduce(0, +)
     for i in rows.indices where budget > 0 {
-      let more = min(running[i].tokens.count - running[i].computed - rows[i], budget)
+      let more = min(mostRows(of: running[i]) - rows[i], budget)
       rows[i] += more
       budget -= more
     }
@@ -26,6 +28,14 @@ extension EngineLoop {
       if i < running.count, running[i] === sequence { i += 1 }
     }
     if statistics.preemptions == preempted { admit(&budget) }
+    return budget
+  }
+
+  /// The rows that a sequence could bring to a step.
+  private func mostRows(of sequence: EngineSequence) -> Int {
+    let rows = sequence.tokens.count - sequence.computed
+    guard let streaming else { return rows }
+    return min(rows, streaming.end(of: sequence.computed) - sequence.computed)
   }
 
   /// Makes sequences that wait run, as long as rows, places and pages last.
@@ -33,7 +43,8 @@ extension EngineLoop {
     var places = options.maxRunning - running.reduce(0) { $0 + $1.slots }
     while budget > 0, let next = waiting.first, next.slots <= places {
       let owner = next.owner
-      let looksUp = options.prefixCaching && !owner.request.promptLogprobs && !owner.isEmbedding
+      let looksUp =
+        sharesPrefixes && !owner.request.promptLogprobs && !owner.isEmbedding
       // The last token is always computed: its logits choose the next one.
       let found = looksUp ? cache.match(next.tokens, limit: next.tokens.count - 1) : []
       for page in found { pool.retain(page) }
@@ -47,6 +58,7 @@ extension EngineLoop {
       next.pages = found
       next.cachedPages = found.count
       next.computed = found.count * options.pageSize
+      next.draftComputed = next.computed
       if !owner.hasRun {
         owner.hasRun = true
         owner.cachedTokens = next.computed
@@ -59,7 +71,7 @@ extension EngineLoop {
       }
       running.append(next)
       places -= next.slots
-      let rows = min(next.tokens.count - next.computed, budget)
+      let rows = min(mostRows(of: next), budget)
       if reservePages(for: next, rows: rows) {
         next.scheduled = rows
         budget -= rows
@@ -74,6 +86,7 @@ extension EngineLoop {
   ///
   /// - Returns: Whether it has them; if not, it was preempted itself.
   private func reservePages(for sequence: EngineSequence, rows: Int) -> Bool {
+    if let streaming { drop(streaming.dropped(at: sequence.computed), of: sequence) }
     let first = (sequence.computed - sequence.dropped) / options.pageSize
     let last = sequence.computed - sequence.dropped + rows
     let count = (last + options.pageSize - 1) / options.pageSize
@@ -83,6 +96,7 @@ extension EngineLoop {
       let shared = sequence.pages[first]
       do {
         try runner.copyPage(Int(shared), to: Int(copy))
+        try drafter?.copyPage(Int(shared), to: Int(copy))
       } catch {
         pool.release(copy)
         end(sequence, .failed("\(error)"))
@@ -98,17 +112,30 @@ extension EngineLoop {
     return true
   }
 
+  /// Gives up pages between the sinks and the window, until `dropped` tokens are.
+  private func drop(_ dropped: Int, of sequence: EngineSequence) {
+    guard dropped > sequence.dropped, let streaming else { return }
+    let count = (dropped - sequence.dropped) / options.pageSize
+    let pages = streaming.sinkPages..<streaming.sinkPages + count
+    for page in sequence.pages[pages] { pool.release(page) }
+    sequence.pages.removeSubrange(pages)
+    sequence.dropped = dropped
+  }
+
+  /// A page that is free, or that only the cache holds.
+  func takeUnusedPage() -> Int32? {
+    if let page = pool.take() { return page }
+    // A few at a time, so that the list of nodes is not walked for every page.
+    cache.evict(16, from: &pool)
+    return pool.take()
+  }
+
   private func takePage(for sequence: EngineSequence) -> Int32? {
     while true {
-      if let page = pool.take() { return page }
-      if pool.evictableCount > 0 {
-        // A few at a time, so that the list of nodes is not walked for every page.
-        cache.evict(max(1, min(pool.evictableCount, 16)), from: &pool)
-      } else {
-        guard let newest = running.last else { return nil }
-        preempt(newest)
-        if newest === sequence { return nil }
-      }
+      if let page = takeUnusedPage() { return page }
+      guard let newest = running.last else { return nil }
+      preempt(newest)
+      if newest === sequence { return nil }
     }
   }
 
@@ -119,6 +146,7 @@ extension EngineLoop {
     shareComputedPages(of: sequence)
     releasePages(of: sequence)
     sequence.computed = 0
+    sequence.draftComputed = 0
     sequence.dropped = 0
     sequence.scheduled = 0
     sequence.pooled = []
@@ -129,8 +157,10 @@ extension EngineLoop {
 
   /// Gives the whole pages that a sequence has computed to the prefix cache as well.
   func shareComputedPages(of sequence: EngineSequence) {
-    guard options.prefixCaching, sequence.dropped == 0, !sequence.owner.isEmbedding else { return }
-    let count = min(sequence.computed / options.pageSize, sequence.pages.count)
+    guard sharesPrefixes, !sequence.owner.isEmbedding else { return }
+    let computed =
+      drafter == nil ? sequence.computed : min(sequence.computed, sequence.draftComputed)
+    let count = min(computed / options.pageSize, sequence.pages.count)
     // While it is being generated a page serves nobody else yet: once in a while is enough.
     let isDone =
       sequence.finish != nil || sequence.scheduled == 0 && sequence.generated <= 1

@@ -14,6 +14,12 @@ final class EngineLoop {
   let options: EngineOptions
   let limits: RequestLimits
   let runner: BatchRunner
+  /// The draft model; its keys and values are in pages of the same numbers.
+  let drafter: BatchRunner?
+  /// Whether finished and running sequences serve others that begin alike.
+  let sharesPrefixes: Bool
+  /// In endless generation, which pages go.
+  let streaming: StreamingWindow?
   let mailbox: EngineMailbox
   let published: PublishedStatistics
 
@@ -25,6 +31,8 @@ final class EngineLoop {
   var waiting: [EngineSequence] = []
   var requests: [UInt64: EngineRequest] = [:]
   var statistics = EngineStatistics()
+  /// What constraints allow, one row at a time.
+  var mask = TokenMask(count: 0)
 
   init(
     _ bundle: ModelBundle, device: CPUDevice, options: EngineOptions, mailbox: EngineMailbox,
@@ -54,10 +62,19 @@ final class EngineLoop {
     batch.kvType = options.kvType
     batch.composition = options.composes ? .automatic : .off
     batch.isBatchInvariant = !options.composes
+    batch.rotatesInAttention = options.window != nil
     runner = try BatchRunner(bundle.model, device: device, options: batch)
+    drafter = try Self.drafter(bundle, device, options, batch)
+    streaming = try options.window.map { window in
+      try StreamingWindow(
+        sinks: options.attentionSinks, window: window, pageSize: options.pageSize,
+        context: context)
+    }
+    sharesPrefixes = options.prefixCaching && options.window == nil
     limits = RequestLimits(
       context: context, vocabularySize: configuration.vocabularySize, pageCount: pageCount,
-      pageSize: options.pageSize, maxRunning: options.maxRunning, streamingPages: nil)
+      pageSize: options.pageSize, maxRunning: options.maxRunning,
+      streamingPages: streaming?.mostPages)
     pool = PagePool(pageCount: pageCount, pageSize: options.pageSize)
     cache = PrefixCache(pageSize: options.pageSize)
     self.bundle = bundle
@@ -67,6 +84,38 @@ final class EngineLoop {
     self.published = published
     statistics.pages = pageCount
     published.value = statistics
+  }
+
+  private static func drafter(
+    _ bundle: ModelBundle, _ device: CPUDevice, _ options: EngineOptions,
+    _ batch: BatchRunner.Options
+  ) throws -> BatchRunner? {
+    let guesses: Int
+    switch options.speculation {
+    case .off: return nil
+    case .promptLookup(let tokens), .draft(_, let tokens): guesses = tokens
+    }
+    guard guesses >= 1, guesses <= 64 else {
+      throw EngineFailure.invalid(
+        parameter: "speculation", problem: "guesses \(guesses) tokens; expected 1 to 64")
+    }
+    guard options.window == nil else {
+      throw EngineFailure.invalid(
+        parameter: "speculation", problem: "does not go together with a window")
+    }
+    guard case .draft(let draft, _) = options.speculation else { return nil }
+    let (own, other) = (
+      bundle.model.configuration.vocabularySize, draft.model.configuration.vocabularySize
+    )
+    guard own == other else {
+      throw EngineFailure.invalid(
+        parameter: "the draft model",
+        problem: "has a vocabulary of \(other); expected the model's \(own)")
+    }
+    // It may have to catch up by a token or two of every sequence.
+    var batch = batch
+    batch.rows += 4 * options.maxRunning
+    return try BatchRunner(draft.model, device: device, options: batch)
   }
 
   /// Starts the thread, which owns the loop from now on.
@@ -141,10 +190,16 @@ final class EngineLoop {
 
   private func step() {
     let start = ContinuousClock.now
-    schedule()
-    let scheduled = running.filter { $0.scheduled > 0 }
-    guard !scheduled.isEmpty else { return removeEnded() }
+    var budget = schedule()
+    var scheduled: [EngineSequence] = []
     do {
+      try speculate(&budget)
+      scheduled = running.filter { $0.scheduled > 0 }
+      guard !scheduled.isEmpty else { return removeEnded() }
+      // Rows of branching guesses come last.
+      if options.composes {
+        scheduled = scheduled.filter(\.draft.isChain) + scheduled.filter { !$0.draft.isChain }
+      }
       let step = try makeStep(scheduled)
       let beforeModel = ContinuousClock.now
       try runner.run(step)
@@ -154,14 +209,19 @@ final class EngineLoop {
       statistics.stepTokens += step.tokens.count
       let outputs = outputs(of: scheduled)
       for sequence in scheduled { sequence.computed += sequence.scheduled }
+      try followDrafter(scheduled)
       try sample(outputs)
       try pool(scheduled)
       statistics.hostTime += ContinuousClock.now - start - modelTime
     } catch {
-      for sequence in scheduled { end(sequence, .failed("\(error)")) }
+      for sequence in running where sequence.scheduled > 0 { end(sequence, .failed("\(error)")) }
     }
     for sequence in scheduled {
       sequence.scheduled = 0
+      // The draft model may have gone on after a guess that was rejected.
+      sequence.draftComputed = min(sequence.draftComputed, sequence.computed)
+      sequence.draft = SequenceDraft()
+      sequence.node = -1
       shareComputedPages(of: sequence)
       // `removeEnded` tells the ends.
       if sequence.finish == nil { tell(sequence) }
@@ -171,25 +231,28 @@ final class EngineLoop {
 
   private func makeStep(_ sequences: [EngineSequence]) throws -> ModelStep {
     var tokens: [TokenID] = []
-    var offsets = [0]
-    var pageOffsets = [0]
-    var pages: [Int] = []
-    var lastLengths: [Int] = []
-    let pageSize = options.pageSize
+    var plain = PageList(pageSize: options.pageSize)
+    var branching = PageList(pageSize: options.pageSize)
+    var trees: [SpeculationTree] = []
     for sequence in sequences {
       let end = sequence.computed + sequence.scheduled
       tokens += sequence.tokens[sequence.computed..<end]
-      offsets.append(tokens.count)
-      let length = end - sequence.dropped
-      let count = (length + pageSize - 1) / pageSize
-      for page in sequence.pages.prefix(count) { pages.append(Int(page)) }
-      pageOffsets.append(pages.count)
-      lastLengths.append(length - (count - 1) * pageSize)
+      tokens += sequence.draft.tokens
+      let rows = sequence.scheduled + sequence.draft.count
+      let length = end + sequence.draft.count - sequence.dropped
+      if sequence.draft.isChain {
+        plain.append(sequence.pages, rows: rows, length: length)
+      } else {
+        branching.append(sequence.pages, rows: rows, length: length)
+        trees.append(
+          try SpeculationTree(
+            parents: Array(-1..<sequence.scheduled - 1)
+              + sequence.draft.parents.map { $0 + sequence.scheduled }))
+      }
     }
-    let table = try PageTable(
-      offsets: pageOffsets, indices: pages, lastPageLengths: lastLengths, pageSize: pageSize)
-    return ModelStep(
-      tokens: tokens, batch: try AttentionBatch(offsets: offsets, pages: table))
+    var step = ModelStep(tokens: tokens, batch: try plain.batch())
+    if !trees.isEmpty { step.trees = try SpeculationBatch(trees: trees, pages: branching.table()) }
+    return step
   }
 
   // MARK: - Ends

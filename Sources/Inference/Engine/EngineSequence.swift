@@ -26,7 +26,9 @@ final class EngineRequest {
     sink = submission.sink
     open = submission.request.n
     var ends = submission.request.stopTokens
-    if !request.ignoresEndOfGeneration { ends.formUnion(endOfGeneration) }
+    if !request.ignoresEndOfGeneration || request.constraint != nil {
+      ends.formUnion(endOfGeneration)
+    }
     endTokens = ends
     promptTokens = request.sampling.repetitionPenalty == 1 ? [] : Set(request.prompt)
   }
@@ -60,19 +62,31 @@ final class EngineSequence {
   var counts: [TokenID: Int] = [:]
   /// Sums of hidden vectors, for an embedding.
   var pooled: [Float] = []
+  /// What its text may go on with.
+  var constraint: ConstraintState?
   /// Why it ended.
   var finish: FinishReason?
   /// What happened since the last event.
   var news: [TokenOutput] = []
 
-  /// The rows of the step being made: tokens from `computed` on.
+  /// The tokens of which the draft model has keys and values in the same pages.
+  var draftComputed = 0
+
+  // The step being made.
+
+  /// Rows of tokens from `computed` on.
   var scheduled = 0
+  /// Guesses that are verified after them, a row each.
+  var draft = SequenceDraft()
+  /// The guess after which the next token is to be drawn; −1 stands for the last token.
+  var node = -1
 
   init(_ owner: EngineRequest, index: Int, forks: Int = 0) {
     self.owner = owner
     self.index = index
     self.forks = forks
     tokens = owner.request.prompt
+    constraint = owner.request.constraint?.makeState()
   }
 
   /// Its place in the order of arrival.

@@ -22,6 +22,12 @@ public struct InferenceRequest: Sendable {
   /// Whether the prompt's own tokens are reported with their probabilities.
   public var promptLogprobs = false
 
+  /// What the text may be; `nil` allows everything.
+  ///
+  /// A sequence whose text is complete may end, and does where nothing else is allowed. The model's
+  /// end-of-generation tokens then always end it.
+  public var constraint: TokenConstraint?
+
   /// One greedy sequence of at most 128 tokens.
   public init(prompt: [TokenID]) { self.prompt = prompt }
 }

@@ -1,5 +1,6 @@
 public import Attention
 public import Devices
+import Glibc
 
 /// The sizes and constants of a decoder-only model.
 public struct ModelConfiguration: Sendable, Hashable {
@@ -45,6 +46,26 @@ public struct ModelConfiguration: Sendable, Hashable {
       if let window { variant = variant.combined(with: .slidingWindow(left: window - 1)) }
       variant.scale = scale
       return variant
+    }
+
+    /// The embedding as a part of attention, over keys that are stored unrotated.
+    ///
+    /// - Throws: where it turns a part of the head only, or its frequencies are scaled.
+    func rotation(of headDimension: Int) throws(ModelError) -> AttentionVariant {
+      let base =
+        rotary.frequencies.count > 1
+        ? pow(rotary.frequencies[1], -Double(headDimension) / 2) : 1
+      let isPlain = rotary.frequencies.enumerated().allSatisfy { i, frequency in
+        let plain = pow(base, -2 * Double(i) / Double(headDimension))
+        return abs(frequency - plain) <= 1e-9 * plain
+      }
+      guard rotary.dimension == headDimension, isPlain, rotary.amplitude == 1 else {
+        throw .metadata(
+          key: "rope", expected: "unscaled frequencies over the whole head of \(headDimension)",
+          found: "\(rotary.dimension) turned elements, other frequencies")
+      }
+      return .rope(
+        rotary.pairing == .adjacent ? .interleaved : .halfSplit, base: Float(base))
     }
   }
 

@@ -28,11 +28,13 @@ struct GatedFeedForward: Sendable {
     throws
   {
     LinearWeights.multiply(
-      x, [.init(gate, into: pass.gate), .init(up, into: pass.up)])
+      x, [.init(gate, into: pass.gate), .init(up, into: pass.up)],
+      isRowInvariant: pass.isBatchInvariant)
     switch activation {
     case .silu: try pass.device.siluAndMultiply(pass.gate, pass.up, into: pass.gate)
     case .geluTanh: try pass.device.geluTanhAndMultiply(pass.gate, pass.up, into: pass.gate)
     }
-    down.multiply(pass.gate, into: y, accumulate: accumulate)
+    down.multiply(
+      pass.gate, into: y, accumulate: accumulate, isRowInvariant: pass.isBatchInvariant)
   }
 }

@@ -35,15 +35,14 @@ struct SelfAttention: Sendable {
       [
         .init(query, into: pass.queries), .init(key, into: pass.keys),
         .init(value, into: pass.values),
-      ])
+      ], isRowInvariant: pass.isBatchInvariant)
     try queryNorm?.run(pass.queries, heads: configuration.headCount, into: pass.queries, pass)
     try keyNorm?.run(pass.keys, heads: configuration.kvHeadCount, into: pass.keys, pass)
-    let rotation = pass.rotations[pass.kind]
-    try pass.device.rotate(pass.queries, heads: configuration.headCount, by: rotation)
-    try pass.device.rotate(pass.keys, heads: configuration.kvHeadCount, by: rotation)
+    try pass.rotate()
     let cache = pass.caches[pass.layer]
     try cache.append(keys: pass.keys, values: pass.values, slots: pass.slots, on: pass.device)
     try pass.attend()
-    output.multiply(pass.attended, into: y, accumulate: accumulate)
+    output.multiply(
+      pass.attended, into: y, accumulate: accumulate, isRowInvariant: pass.isBatchInvariant)
   }
 }

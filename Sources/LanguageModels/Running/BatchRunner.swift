@@ -31,6 +31,11 @@ public final class BatchRunner {
     /// Whether a row's bits depend on nothing but its sequence's tokens: not on the other sequences
     /// of the step, nor on how its own tokens were cut into steps. Nothing is then composed.
     public var isBatchInvariant = false
+    /// Whether keys are stored unrotated and turned where they are read, by their places in the page
+    /// table: then pages in a sequence's middle may be given up, and what is left moves together.
+    ///
+    /// Only embeddings of whole heads with unscaled frequencies can be so.
+    public var rotatesInAttention = false
 
     /// A half-precision pool of `pageCount` pages.
     public init(pageCount: Int, pageSize: Int = 16, rows: Int = 512) {
@@ -52,9 +57,7 @@ public final class BatchRunner {
     self.model = model
     self.device = device
     self.options = options
-    pass = try ForwardPass(
-      configuration, device: device, caches: caches, rows: max(options.rows, 1),
-      composition: options.composition, isBatchInvariant: options.isBatchInvariant)
+    pass = try ForwardPass(configuration, device: device, caches: caches, options: options)
   }
 
   /// The bytes of a page in all layers together.

@@ -13,6 +13,8 @@ final class ForwardPass {
   let caches: [PagedKVCache]
   /// Whether a row's bits may not depend on the rows beside it.
   let isBatchInvariant: Bool
+  /// Whether attention turns queries and keys itself.
+  let rotatesInAttention: Bool
   /// The attention plans of sequences that grow at their end, one for each kind of attention.
   private let plans: [AttentionPlan]
   /// The same for branching drafts; made when the first ones come.
@@ -48,11 +50,12 @@ final class ForwardPass {
   private let memory: AlignedBuffer
   private let capacity: Int
 
-  /// Scratch space for at most `rows` tokens at a time.
+  /// Scratch space for at most as many tokens at a time as the options say.
   init(
-    _ configuration: ModelConfiguration, device: CPUDevice, caches: [PagedKVCache], rows: Int,
-    composition: Composition, isBatchInvariant: Bool
+    _ configuration: ModelConfiguration, device: CPUDevice, caches: [PagedKVCache],
+    options: BatchRunner.Options
   ) throws {
+    let rows = max(options.rows, 1)
     let heads = configuration.headCount * configuration.headDimension
     let kvHeads = configuration.kvHeadCount * configuration.headDimension
     let columns = [
@@ -78,12 +81,16 @@ final class ForwardPass {
     self.device = device
     self.caches = caches
     capacity = rows
-    self.isBatchInvariant = isBatchInvariant
+    isBatchInvariant = options.isBatchInvariant
+    rotatesInAttention = options.rotatesInAttention
     plans = try configuration.attentionKinds.map { kind in
-      try AttentionPlan(
-        device: device, shape: configuration.attentionShape,
-        variant: kind.variant(scale: configuration.attentionScale), composition: composition,
-        isBatchInvariant: isBatchInvariant)
+      var variant = kind.variant(scale: configuration.attentionScale)
+      if options.rotatesInAttention {
+        variant = variant.combined(with: try kind.rotation(of: configuration.headDimension))
+      }
+      return try AttentionPlan(
+        device: device, shape: configuration.attentionShape, variant: variant,
+        composition: options.composition, isBatchInvariant: options.isBatchInvariant)
     }
     rotations = configuration.attentionKinds.map { RotaryTable($0.rotary) }
   }
@@ -105,8 +112,10 @@ final class ForwardPass {
       tensors[mask: "tree"] = trees.mask.bytes
       for plan in treePlans { try plan.update(trees.batch, tensors: tensors) }
     }
-    let positions = step.positions
-    for i in rotations.indices { rotations[i].fill(positions: positions) }
+    if !rotatesInAttention {
+      let positions = step.positions
+      for i in rotations.indices { rotations[i].fill(positions: positions) }
+    }
     slots = step.slots
   }
 
@@ -122,6 +131,13 @@ final class ForwardPass {
         device: device, shape: configuration.attentionShape, variant: variant,
         composition: .off, isBatchInvariant: isBatchInvariant)
     }
+  }
+
+  /// Turns queries and keys to their positions.
+  func rotate() throws {
+    if rotatesInAttention { return }
+    try device.rotate(queries, heads: configuration.headCount, by: rotations[kind])
+    try device.rotate(keys, heads: configuration.kvHeadCount, by: rotations[kind])
   }
 
   /// Attention of all rows over the keys of the layer that runs.

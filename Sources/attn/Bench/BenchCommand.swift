@@ -10,6 +10,7 @@ struct BenchCommand: ParsableCommand {
       BenchModelCommand.self, BenchKernelCommand.self, BenchLinearCommand.self,
       BenchPrefixCommand.self, BenchPlanCommand.self, BenchPerplexityCommand.self,
       BenchVariantCommand.self, BenchSampleCommand.self, BenchGradientCommand.self,
+      BenchEngineCommand.self,
     ],
     defaultSubcommand: BenchModelCommand.self)
 }

@@ -54,6 +54,46 @@ private let combinations = InstructionSet.available.flatMap { level in
     }
   }
 
+  /// Where it is asked for, a row's bits do not depend on how many rows there are, in any precision.
+  @Test(arguments: combinations)
+  func bitsDoNotDependOnTheNumberOfRows(level: InstructionSet, type: ElementType) throws {
+    let device = try CPUDevice(threads: 2, instructionSet: level)
+    var random = SplitMix(state: 37)
+    // More inputs than a piece has.
+    let (n, k) = (37, type.blockLength == 1 ? 2_301 : 2_304)
+    let stored = StoredMatrix(type, rows: n, columns: k, using: &random)
+    let x = Matrix.random(31, k, using: &random)
+    let start = Matrix.random(31, n, using: &random)
+    let bias = (0..<n).map { Float($0) * 0.01 }
+    for precision in LinearPrecision.allCases {
+      let weights = try stored.bytes.withUnsafeBytes {
+        try LinearWeights(
+          type, rows: n, columns: k, bytes: $0, bias: bias, precision: precision,
+          device: device)
+      }
+      func product(_ rows: Range<Int>, accumulate: Bool) -> [UInt32] {
+        let y = Matrix(rows.count, n, filled: .nan)
+        if accumulate {
+          for i in 0..<rows.count {
+            y.view.row(i).update(from: start.view.row(rows.lowerBound + i), count: n)
+          }
+        }
+        weights.multiply(
+          x.view.rows(rows), into: y.view, accumulate: accumulate, isRowInvariant: true)
+        return (0..<rows.count).flatMap { i in (0..<n).map { y.view.row(i)[$0].bitPattern } }
+      }
+      for accumulate in [false, true] {
+        let single = (0..<31).flatMap { product($0..<$0 + 1, accumulate: accumulate) }
+        for m in [2, 3, 4, 5, 6, 7, 13, 31] {
+          let together = stride(from: 0, to: 31, by: m).flatMap {
+            product($0..<min($0 + m, 31), accumulate: accumulate)
+          }
+          #expect(together == single, "\(precision), M \(m), accumulate \(accumulate)")
+        }
+      }
+    }
+  }
+
   @Test(arguments: [ElementType.bfloat16, .q4_1, .q8_0, .q3_K])
   func bitsDoNotDependOnThreads(_ type: ElementType) throws {
     var random = SplitMix(state: 31)

@@ -14,8 +14,13 @@ extension LinearWeights {
   private static let streamedInputs = 2_048
 
   /// Computes products whose weights all have kernels for rounded activations.
-  static func multiplyRounded(_ x: MatrixView, _ products: [Product], _ device: CPUDevice) {
-    if x.rows <= Int(SWA_FEW_ROWS) {
+  ///
+  /// Bytes are summed in one order whatever the number of rows, pairs of bfloat16 are not.
+  static func multiplyRounded(
+    _ x: MatrixView, _ products: [Product], _ device: CPUDevice, _ isRowInvariant: Bool
+  ) {
+    let mayBeFew = !isRowInvariant || products.allSatisfy { $0.weights.isQuantised }
+    if x.rows <= Int(SWA_FEW_ROWS), mayBeFew {
       multiplyRoundedFew(x, products, device)
     } else {
       device.roundedRows.withLock { buffer in

@@ -125,6 +125,9 @@ public final class LinearWeights: Sendable {
     }
   }
 
+  /// Whether weights are stored as codes with scales.
+  var isQuantised: Bool { kernels.prepare != nil }
+
   /// Whether linear layers can be stored in a type.
   public static func supports(_ type: ElementType) -> Bool { type.linearFormat != nil }
 

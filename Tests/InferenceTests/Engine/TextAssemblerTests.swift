@@ -1,0 +1,47 @@
+import Devices
+import Inference
+import TestModels
+import Testing
+import Tokenizers
+
+@Suite struct TextAssemblerTests {
+  static let tokenizer = Result { try Harness.bundle(TinyModel(), CPUDevice(threads: 1)).tokenizer }
+
+  static func pieces(_ text: String, stops: [String]) throws -> (
+    pieces: [TextAssembler.Piece], stop: String?
+  ) {
+    var assembler = TextAssembler(try tokenizer.get(), stops: stops)
+    var pieces = text.utf8.map { assembler.append(TokenOutput(id: TokenID($0))) }
+    pieces.append(assembler.finish())
+    return (pieces, assembler.stop)
+  }
+
+  @Test(arguments: [[], ["zz"], ["ü€"], ["end", "ending"], ["d"]])
+  func textsAndTokensAreWhole(stops: [String]) throws {
+    let text = "aü€😀b stop ending"
+    let (pieces, stop) = try Self.pieces(text, stops: stops)
+    let shown = pieces.map(\.text).joined()
+    let end = stops.compactMap { text.firstRange(of: $0)?.lowerBound }.min()
+    #expect(shown == text[..<(end ?? text.endIndex)])
+    #expect((stop != nil) == (end != nil))
+    // Tokens come in order, once, and none before its text.
+    var bytes = 0
+    var tokens: [TokenID] = []
+    for piece in pieces {
+      bytes += piece.text.utf8.count
+      tokens += piece.tokens.map(\.id)
+      #expect(tokens.count <= bytes || stop == nil)
+    }
+    #expect(tokens == text.utf8.prefix(tokens.count).map { TokenID($0) })
+    #expect(stop != nil || tokens.count == text.utf8.count)
+  }
+
+  @Test func tokensWithoutTextAreNotLost() throws {
+    var assembler = TextAssembler(try Self.tokenizer.get())
+    #expect(
+      assembler.append(TokenOutput(id: 256)) == .init(text: "", tokens: [TokenOutput(id: 256)]))
+    #expect(assembler.append(TokenOutput(id: 0xe2)).tokens.isEmpty)
+    let rest = assembler.finish()
+    #expect(rest.text == "\u{fffd}" && rest.tokens == [TokenOutput(id: 0xe2)])
+  }
+}
