@@ -31,7 +31,6 @@ extension InferenceServer {
   /// The constraint for a request's grammar.
   func constraint(_ grammar: ConstraintGrammar?) async throws -> TokenConstraint? {
     guard let grammar else { return nil }
-    throw APIError.unsupported("response_format", "not yet")
     do throws(ConstraintError) {
       return try await constraints.constraint(grammar)
     } catch {

@@ -32,6 +32,7 @@ struct GenerationJob: Sendable {
     request.minTokens = min(fields.minTokens, request.maxTokens)
     request.logprobs = logprobs
     request.promptLogprobs = promptLogprobs
+    request.constraint = constraint
   }
 }
 
