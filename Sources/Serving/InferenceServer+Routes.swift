@@ -42,8 +42,9 @@ extension InferenceServer {
     let api = router.group().add(middleware: KeyMiddleware(keys: APIKeys(options.apiKeys)))
     api.get("/v1/models") { _, _ in self.models() }
     api.get("/v1/models/**") { _, context in
-      // A name may have slashes.
+      // A name may have slashes, as they are or escaped.
       let name = context.parameters.getCatchAll().joined(separator: "/")
+        .replacing("%2F", with: "/").replacing("%2f", with: "/")
       try self.served.check(name, at: "model")
       return Response(self.modelCard(name))
     }

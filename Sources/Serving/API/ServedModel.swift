@@ -11,6 +11,8 @@ struct ServedModel: Sendable {
   var template: ChatTemplate?
   /// The most tokens of prompt and answer together.
   var context: Int
+  /// Whether a sequence may grow beyond the context.
+  var isEndless: Bool
   /// The length of an embedding.
   var width: Int
   var limits: ServerOptions.Limits
@@ -24,6 +26,7 @@ struct ServedModel: Sendable {
     tokenizer = bundle.tokenizer
     template = bundle.chatTemplate
     context = engine.context
+    isEndless = engine.options.window != nil
     width = bundle.model.configuration.width
     limits = options.limits
     limits.choices = min(limits.choices, engine.options.maxRunning)
@@ -46,7 +49,7 @@ struct ServedModel: Sendable {
   func check(prompt: [TokenID], maxTokens: Int?, at path: String) throws(APIError) {
     if prompt.isEmpty { throw .invalid(path, "'\(path)' has no tokens; expected at least one") }
     let wanted = prompt.count + (maxTokens ?? 1)
-    guard wanted > context else { return }
+    guard wanted > context, !isEndless else { return }
     throw .invalid(
       path,
       "this model's context has \(context) tokens; the prompt has \(prompt.count)"

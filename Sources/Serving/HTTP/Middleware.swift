@@ -31,6 +31,7 @@ struct ReportMiddleware: RouterMiddleware {
         response.headers[.allow] = allowed.map(\.rawValue).joined(separator: ", ")
       }
     }
+    if request.method == .head { response = response.createHeadResponse() }
     // The client may not expect another answer on this connection.
     if isStopping() { response.headers[.connection] = "close" }
     let endpoint = methods[request.uri.path] == nil ? "other" : request.uri.path
