@@ -1,6 +1,7 @@
 """Starts `attn serve` for the scripts that test it."""
 
 import contextlib
+import ctypes
 import os
 import re
 import signal
@@ -25,6 +26,8 @@ class Server:
             stderr=subprocess.PIPE,
             text=True,
             env={**os.environ, **(environment or {})},
+            # The server does not outlive a script that is killed (PR_SET_PDEATHSIG).
+            preexec_fn=lambda: ctypes.CDLL(None).prctl(1, signal.SIGTERM),
         )
         self.reader = threading.Thread(target=self._read, daemon=True)
         self.reader.start()
