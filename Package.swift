@@ -93,7 +93,7 @@ let package = Package(
       testsUse: ["TestModels"])
     + room(
       "Inference", uses: ["LanguageModels", "Tokenizers", "Attention", "Devices", "Tensors"],
-      testsUse: ["TestModels"])
+      testsUse: ["TestModels", "Checkpoints"])
     + room(
       "LanguageModels", uses: ["Checkpoints", "Tokenizers", "Attention", "Devices", "Tensors"],
       testsUse: ["TestModels"], fixtures: [.copy("Fixtures")])

@@ -26,6 +26,9 @@ public struct StreamingDetokenizer: Sendable {
     atStart = tokenizer.storage.decoding.dropsLeadingSpace && !continuing
   }
 
+  /// Whether bytes of an unfinished character wait for the next token.
+  public var isHolding: Bool { !pending.isEmpty }
+
   /// Takes the next token and returns the text that is now certain, often empty.
   public mutating func append(_ id: TokenID) -> String {
     tokenizer.appendBytes(of: id, skipSpecial: skipSpecial, to: &pending)

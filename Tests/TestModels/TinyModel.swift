@@ -83,6 +83,12 @@ package struct TinyModel {
       add("blk.\(layer).attn_v.weight", [kvHeads * head, width])
       add("blk.\(layer).attn_output.weight", [width, heads * head])
       add("blk.\(layer).ffn_norm.weight", [width], around: 1)
+      if architecture == "gemma3" {
+        add("blk.\(layer).attn_q_norm.weight", [head], around: 1)
+        add("blk.\(layer).attn_k_norm.weight", [head], around: 1)
+        add("blk.\(layer).post_attention_norm.weight", [width], around: 1)
+        add("blk.\(layer).post_ffw_norm.weight", [width], around: 1)
+      }
       add("blk.\(layer).ffn_gate.weight", [2 * width, width])
       add("blk.\(layer).ffn_up.weight", [2 * width, width])
       add("blk.\(layer).ffn_down.weight", [width, 2 * width])

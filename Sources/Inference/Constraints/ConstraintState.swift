@@ -1,7 +1,9 @@
 import Synchronization
 public import Tokenizers
 
-/// How far a text has come within a constraint. A copy costs nothing and goes its own way.
+/// How far a text has come within a constraint.
+///
+/// A copy costs nothing and goes its own way.
 public struct ConstraintState: Sendable {
   /// The constraint that the text is within.
   public let constraint: TokenConstraint

@@ -16,6 +16,7 @@ struct MaskTable {
   }
 
   let trie: TokenTrie
+  private let classes: LookaheadClasses
   private(set) var table: ConfigurationTable
   private var stateMasks: [Int32: StateMask] = [:]
   private var masks: [Int32: CompactMask] = [:]
@@ -23,8 +24,10 @@ struct MaskTable {
   /// The configurations on the path to the node of a walk.
   private var path: [Int32]
 
-  init(_ automaton: PushdownAutomaton, _ trie: TokenTrie) {
+  /// - Parameter classes: those of the automaton's states for texts as long as the longest token.
+  init(_ automaton: PushdownAutomaton, _ trie: TokenTrie, _ classes: LookaheadClasses) {
     self.trie = trie
+    self.classes = classes
     table = ConfigurationTable(automaton)
     path = Array(repeating: 0, count: trie.height + 1)
   }
@@ -80,7 +83,8 @@ struct MaskTable {
     maskBytes += kept.byteCount
   }
 
-  private mutating func stateMask(_ state: Int32) -> StateMask {
+  private mutating func stateMask(_ item: Int32) -> StateMask {
+    let state = classes.representatives[Int(item)]
     if let known = stateMasks[state] { return known }
     var accepted = [UInt64](repeating: 0, count: (trie.vocabularySize + 63) / 64)
     let alone = table.alone(.init(state: state, stacks: table.stacks.hidden))

@@ -20,6 +20,7 @@ public final class TokenConstraint: Sendable {
 
   let trie: TokenTrie
   let automaton: PushdownAutomaton
+  private let classes: LookaheadClasses
   private let memoryLimit: Int
   private let current: Mutex<ConstraintTables>
 
@@ -35,7 +36,8 @@ public final class TokenConstraint: Sendable {
     self.trie = trie
     self.memoryLimit = memoryLimit
     automaton = try PushdownAutomaton(grammar.rules())
-    current = Mutex(ConstraintTables(automaton, trie))
+    classes = LookaheadClasses(automaton.states, length: trie.height)
+    current = Mutex(ConstraintTables(automaton, trie, classes))
   }
 
   /// Compiles a grammar for a tokenizer's vocabulary.
@@ -54,7 +56,7 @@ public final class TokenConstraint: Sendable {
   /// The tables to go on with after `tables`, which may have become too large.
   func successor(of tables: ConstraintTables) -> ConstraintTables {
     current.withLock { current in
-      if current === tables { current = ConstraintTables(automaton, trie) }
+      if current === tables { current = ConstraintTables(automaton, trie, classes) }
       return current
     }
   }
@@ -66,7 +68,7 @@ public final class TokenConstraint: Sendable {
 final class ConstraintTables: Sendable {
   let masks: Mutex<MaskTable>
 
-  init(_ automaton: PushdownAutomaton, _ trie: TokenTrie) {
-    masks = Mutex(MaskTable(automaton, trie))
+  init(_ automaton: PushdownAutomaton, _ trie: TokenTrie, _ classes: LookaheadClasses) {
+    masks = Mutex(MaskTable(automaton, trie, classes))
   }
 }

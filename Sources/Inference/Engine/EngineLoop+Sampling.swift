@@ -53,6 +53,7 @@ extension EngineLoop {
       let fork = EngineSequence(sequence.owner, index: sequence.index + i)
       fork.computed = sequence.computed + sequence.scheduled
       fork.draftComputed = sequence.draftComputed
+      fork.dropped = sequence.dropped
       fork.pages = sequence.pages
       for page in fork.pages { pool.retain(page) }
       return fork
@@ -66,7 +67,10 @@ extension EngineLoop {
 
   /// Draws a token for every output that asks for one.
   func sample(_ outputs: [Output]) throws {
+    var start = ContinuousClock.now
     try runner.logits(of: outputs.map(\.row)) { places, logits in
+      statistics.modelTime += ContinuousClock.now - start
+      defer { start = .now }
       let block = Array(outputs[places])
       let drawCount = block.prefix { $0.promptToken == nil }.count
       for i in drawCount..<block.count {
@@ -189,7 +193,8 @@ extension EngineLoop {
     statistics.generationTokens += 1
     sequence.news.append(report?.output(token) ?? TokenOutput(id: token))
     // The last token needs no place in the cache.
-    if sequence.generated == owner.request.maxTokens || sequence.tokens.count > limits.context {
+    let isFull = streaming == nil && sequence.tokens.count > limits.context
+    if sequence.generated == owner.request.maxTokens || isFull {
       end(sequence, .length)
     }
   }

@@ -202,9 +202,9 @@ final class EngineLoop {
       }
       let step = try makeStep(scheduled)
       let beforeModel = ContinuousClock.now
+      let modelBefore = statistics.modelTime
       try runner.run(step)
-      let modelTime = ContinuousClock.now - beforeModel
-      statistics.modelTime += modelTime
+      statistics.modelTime += ContinuousClock.now - beforeModel
       statistics.steps += 1
       statistics.stepTokens += step.tokens.count
       let outputs = outputs(of: scheduled)
@@ -212,7 +212,7 @@ final class EngineLoop {
       try followDrafter(scheduled)
       try sample(outputs)
       try pool(scheduled)
-      statistics.hostTime += ContinuousClock.now - start - modelTime
+      statistics.hostTime += ContinuousClock.now - start - (statistics.modelTime - modelBefore)
     } catch {
       for sequence in running where sequence.scheduled > 0 { end(sequence, .failed("\(error)")) }
     }
@@ -222,6 +222,8 @@ final class EngineLoop {
       sequence.draftComputed = min(sequence.draftComputed, sequence.computed)
       sequence.draft = SequenceDraft()
       sequence.node = -1
+      // Ends are told when pages are given back.
+      guard sequence.finish == nil else { continue }
       shareComputedPages(of: sequence)
       // `removeEnded` tells the ends.
       if sequence.finish == nil { tell(sequence) }

@@ -8,7 +8,9 @@ public struct InferenceRequest: Sendable {
   public var n = 1
   /// The most tokens of each sequence; the context may end it before.
   public var maxTokens = 128
-  /// How tokens are chosen. Sequences of one request draw from different streams of one seed.
+  /// How tokens are chosen.
+  ///
+  /// Sequences of one request draw from different streams of one seed.
   public var sampling = SamplingParameters()
   /// Tokens that end a sequence, beside the model's own; the token is not part of it.
   public var stopTokens: Set<TokenID> = []

@@ -37,7 +37,8 @@ public struct TextAssembler: Sendable {
     guard stop == nil else { return Piece(text: "", tokens: []) }
     let text = detokenizer.append(token.id)
     assembled += text.utf8.count
-    pending.append((token, assembled))
+    // Of a character whose bytes are still coming, something is to be shown yet.
+    pending.append((token, assembled + (detokenizer.isHolding ? 1 : 0)))
     return release(matcher.append(text))
   }
 

@@ -28,8 +28,10 @@ public final class BatchRunner {
     public var rows: Int
     /// How attention reads pages that several sequences of a step share.
     public var composition = Composition.automatic
-    /// Whether a row's bits depend on nothing but its sequence's tokens: not on the other sequences
-    /// of the step, nor on how its own tokens were cut into steps. Nothing is then composed.
+    /// Whether a row's bits depend on nothing but its sequence's tokens.
+    ///
+    /// They then depend neither on the other sequences of the step nor on how the sequence's own
+    /// tokens were cut into steps; nothing is composed.
     public var isBatchInvariant = false
     /// Whether keys are stored unrotated and turned where they are read, by their places in the page
     /// table: then pages in a sequence's middle may be given up, and what is left moves together.

@@ -10,7 +10,7 @@ struct BenchCommand: ParsableCommand {
       BenchModelCommand.self, BenchKernelCommand.self, BenchLinearCommand.self,
       BenchPrefixCommand.self, BenchPlanCommand.self, BenchPerplexityCommand.self,
       BenchVariantCommand.self, BenchSampleCommand.self, BenchGradientCommand.self,
-      BenchEngineCommand.self,
+      BenchEngineCommand.self, BenchConstraintCommand.self, BenchServeCommand.self,
     ],
     defaultSubcommand: BenchModelCommand.self)
 }
@@ -59,4 +59,14 @@ func median(_ values: [Double]) -> Double {
   let sorted = values.sorted()
   guard !sorted.isEmpty else { return 0 }
   return (sorted[(sorted.count - 1) / 2] + sorted[sorted.count / 2]) / 2
+}
+
+/// The value below which a share of some numbers lies, by linear interpolation; 0 of none.
+func percentile(_ values: [Double], _ share: Double) -> Double {
+  let sorted = values.sorted()
+  guard let last = sorted.last else { return 0 }
+  let place = share * Double(sorted.count - 1)
+  let below = Int(place)
+  guard below + 1 < sorted.count else { return last }
+  return sorted[below] + (place - Double(below)) * (sorted[below + 1] - sorted[below])
 }

@@ -16,8 +16,9 @@ import Tokenizers
     sum    ::= product (blank [-+] blank product)*
     product ::= factor
       | factor "*" product   # to the right
-    factor ::= [0-9]{1,3} | "(" sum
-      ")" | "\\"" [^"\\\\\\n]* "\\""
+    factor ::= ( [0-9]{1,3}
+      | "(" sum
+      ")" ) | "\\"" [^"\\\\\\n]* "\\""
     blank ::= " "?
     """
 

@@ -14,6 +14,9 @@ import Tokenizers
     ":", "é", "日", "本", "🙂", " ", "\n", "",
   ]
 
+  static let disputed = Set(
+    "\u{b}\u{c}\u{1c}\u{1d}\u{1e}\u{1f}\u{85}\u{180e}\u{feff}".unicodeScalars)
+
   /// Texts the automaton ends on are what Swift's own regular expressions match, and the other way
   /// round.
   @Test(arguments: patterns) func textsAreThoseOfSwiftRegex(_ pattern: String) throws {
@@ -24,6 +27,8 @@ import Tokenizers
     for _ in 0..<60 {
       guard let bytes = try sampler.text(constraint, length: 12, most: 400) else { continue }
       let text = try #require(String(validating: bytes, as: UTF8.self))
+      // Where Swift's classes are not ECMA-262's.
+      if text.unicodeScalars.contains(where: Self.disputed.contains) { continue }
       #expect(text.wholeMatch(of: regex) != nil, "\(pattern) does not match \(text)")
     }
     var matched = 0

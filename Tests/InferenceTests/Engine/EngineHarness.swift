@@ -1,7 +1,6 @@
 import Devices
 import Inference
 import LanguageModels
-import Tensors
 import TestModels
 import Testing
 import Tokenizers
@@ -36,7 +35,7 @@ enum Harness {
   static func requests(_ count: Int, seed: UInt64, maxTokens: ClosedRange<Int> = 1...40)
     -> [InferenceRequest]
   {
-    var random = SplitMix(state: seed)
+    var random = SplitMix(seed: seed)
     func text(_ length: Int) -> [TokenID] {
       (0..<length).map { _ in TokenID.random(in: 0..<256, using: &random) }
     }
@@ -60,8 +59,12 @@ enum Harness {
 extension InferenceEngine {
   /// The answers of a request's sequences.
   func answers(_ request: InferenceRequest) async throws -> [Answer] {
-    var answers = [Answer](repeating: Answer(), count: request.n)
-    for await event in try submit(request) {
+    await Self.answers(try submit(request), count: request.n)
+  }
+
+  private static func answers(_ stream: InferenceStream, count: Int) async -> [Answer] {
+    var answers = [Answer](repeating: Answer(), count: count)
+    for await event in stream {
       #expect(answers[event.sequence].finish == nil)
       answers[event.sequence].tokens += event.tokens.map(\.id)
       answers[event.sequence].outputs += event.tokens
@@ -77,14 +80,15 @@ extension InferenceEngine {
     try await answers(request)[0]
   }
 
-  /// The answers of requests that are handed in one after another without waiting.
+  /// The answers of requests for one sequence each, all handed in before the first answer is read.
   func answers(_ requests: [InferenceRequest]) async throws -> [Answer] {
-    try await withThrowingTaskGroup(of: (Int, Answer).self) { group in
-      for (i, request) in requests.enumerated() {
-        group.addTask { (i, try await self.answer(request)) }
+    let streams = try requests.map { try submit($0) }
+    return await withTaskGroup(of: (Int, Answer).self) { group in
+      for (i, stream) in streams.enumerated() {
+        group.addTask { (i, await Self.answers(stream, count: 1)[0]) }
       }
       var answers = [Answer](repeating: Answer(), count: requests.count)
-      for try await (i, answer) in group { answers[i] = answer }
+      for await (i, answer) in group { answers[i] = answer }
       return answers
     }
   }

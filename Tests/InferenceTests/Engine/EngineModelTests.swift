@@ -2,6 +2,7 @@ import Devices
 import Foundation
 import Inference
 import LanguageModels
+import Tensors
 import Testing
 import Tokenizers
 
@@ -62,7 +63,7 @@ import Tokenizers
     let requests = (0..<24).map { i in
       var request = InferenceRequest(
         prompt: bundle.tokenizer.encode(String(repeating: texts[i % 12] + " ", count: 1 + i % 5)))
-      request.maxTokens = 24
+      request.maxTokens = 40
       request.ignoresEndOfGeneration = true
       if i % 3 == 2 {
         request.sampling.temperature = 0.8
@@ -78,7 +79,7 @@ import Tokenizers
     var expected: [[TokenID]] = []
     for request in requests { expected.append(try await alone.answer(request).tokens) }
     options.prefixCaching = true
-    options.pageCount = 30
+    options.pageCount = 14
     options.tokenBudget = 40
     options.speculation = .promptLookup(tokens: 3)
     let engine = try InferenceEngine(bundle, device: device, options: options)

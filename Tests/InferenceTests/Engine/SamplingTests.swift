@@ -2,6 +2,7 @@ import Devices
 import Glibc
 import Inference
 import LanguageModels
+import Tensors
 import TestModels
 import Testing
 import Tokenizers

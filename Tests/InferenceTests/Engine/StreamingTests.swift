@@ -1,4 +1,5 @@
 import Inference
+import Tensors
 import TestModels
 import Testing
 import Tokenizers

@@ -58,7 +58,9 @@ struct StackPool {
     return new
   }
 
-  /// The stacks of both sets. The recursion is as deep as the stacks, which are bounded.
+  /// The stacks of both sets.
+  ///
+  /// The recursion is as deep as the stacks, which are bounded.
   mutating func union(_ a: Int32, _ b: Int32) -> Int32 {
     if a == b { return a }
     let key = UInt64(UInt32(bitPattern: min(a, b))) << 32 | UInt64(UInt32(bitPattern: max(a, b)))

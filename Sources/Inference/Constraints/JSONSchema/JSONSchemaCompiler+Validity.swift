@@ -78,14 +78,15 @@ extension JSONSchemaCompiler {
   func exclusive(
     _ groups: [[SchemaBranch]], at place: SchemaPlace
   ) throws(ConstraintError) -> [[SchemaBranch]] {
+    let given = groups
     var groups = groups
     for i in groups.indices {
       for j in groups[i].indices {
-        guard let literals = groups[i][j].literals else { continue }
+        guard let literals = given[i][j].literals else { continue }
         var kept: [JSON] = []
         for value in literals {
           var isElsewhere = false
-          for (k, others) in groups.enumerated() where k != i {
+          for (k, others) in given.enumerated() where k != i {
             for other in others where try isValid(value, other, at: place) { isElsewhere = true }
           }
           if !isElsewhere { kept.append(value) }

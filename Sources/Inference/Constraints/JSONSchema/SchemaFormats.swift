@@ -37,7 +37,9 @@ enum SchemaFormats {
     return "(?:" + forms.joined(separator: "|") + ")"
   }()
 
-  /// Patterns by format. Some allow less than the format does, none more.
+  /// Patterns by format.
+  ///
+  /// Some allow less than the format does, none more.
   static let patterns: [String: String] = [
     "date": date,
     "time": clock + zone,

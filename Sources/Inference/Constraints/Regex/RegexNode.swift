@@ -20,7 +20,9 @@ struct RegexPattern {
     node = try parser.parse()
   }
 
-  /// Texts that match as a whole. Anchors may stand at the ends, where they say nothing new.
+  /// Texts that match as a whole.
+  ///
+  /// Anchors may stand at the ends, where they say nothing new.
   ///
   /// - Parameter spell: how a character is written.
   func wholeMatch(
