@@ -23,6 +23,7 @@ import Tokenizers
     (field(#""max_tokens": 0"#), "max_tokens"),
     (field(#""max_tokens": 1.5"#), "max_tokens"),
     (field(#""max_tokens": 100000"#), "messages"),
+    (field(#""max_tokens": 9223372036854775807"#), "messages"),
     (field(#""stop": [1]"#), "stop[0]"),
     (field(#""stop": """#), "stop"),
     (field(#""logit_bias": {"260": 1}"#), "logit_bias.260"),

@@ -48,8 +48,8 @@ struct ServedModel: Sendable {
   /// Throws where a prompt, with the tokens asked for beside it, does not fit into the context.
   func check(prompt: [TokenID], maxTokens: Int?, at path: String) throws(APIError) {
     if prompt.isEmpty { throw .invalid(path, "'\(path)' has no tokens; expected at least one") }
-    let wanted = prompt.count + (maxTokens ?? 1)
-    guard wanted > context, !isEndless else { return }
+    // A difference: a client may ask for as many tokens as an integer holds.
+    guard (maxTokens ?? 1) > context - prompt.count, !isEndless else { return }
     throw .invalid(
       path,
       "this model's context has \(context) tokens; the prompt has \(prompt.count)"
