@@ -14,11 +14,11 @@ let swift: [SwiftSetting] =
 
 /// A row of the house: a library that may use only the rows below it, and its tests.
 func room(
-  _ name: String, uses: [Target.Dependency] = [], testsUse: [Target.Dependency] = [],
-  fixtures: [Resource] = []
+  _ name: String, uses: [Target.Dependency] = [], resources: [Resource] = [],
+  testsUse: [Target.Dependency] = [], fixtures: [Resource] = []
 ) -> [Target] {
   [
-    .target(name: name, dependencies: uses, swiftSettings: swift),
+    .target(name: name, dependencies: uses, resources: resources, swiftSettings: swift),
     .testTarget(
       name: "\(name)Tests", dependencies: [.target(name: name)] + uses + testsUse,
       resources: fixtures, swiftSettings: swift),
@@ -35,16 +35,28 @@ let package = Package(
     .library(name: "Tokenizers", targets: ["Tokenizers"]),
     .executable(name: "attn", targets: ["attn"]),
   ],
+  traits: [
+    .trait(name: "TLS", description: "`attn serve --tls-certificate`: compiles BoringSSL.")
+  ],
   dependencies: [
-    .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2")
+    .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
+    .package(url: "https://github.com/hummingbird-project/hummingbird", from: "2.28.1", traits: []),
+    .package(url: "https://github.com/apple/swift-log", from: "1.16.2"),
+    .package(url: "https://github.com/apple/swift-nio", from: "2.101.2"),
+    .package(url: "https://github.com/apple/swift-nio-extras", from: "1.35.2"),
+    .package(url: "https://github.com/apple/swift-nio-ssl", from: "2.37.6"),
+    .package(url: "https://github.com/apple/swift-http-types", from: "1.8.0"),
+    .package(url: "https://github.com/swift-server/swift-service-lifecycle", from: "2.13.0"),
   ],
   targets: [
     .executableTarget(
       name: "attn",
       dependencies: [
-        "Inference", "LanguageModels", "Transformer", "ModelStore", "Checkpoints", "Tokenizers",
+        "Serving", "Inference", "LanguageModels", "Transformer", "ModelStore", "Checkpoints",
+        "Tokenizers",
         "Attention", "Devices", "Tensors",
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
+        .product(name: "Logging", package: "swift-log"),
       ],
       swiftSettings: swift),
     .target(
@@ -62,6 +74,25 @@ let package = Package(
     // Calls of libcurl through pointers found at run time.
     .target(name: "CTransport"),
   ]
+    + room(
+      "Serving",
+      uses: [
+        "Inference", "LanguageModels", "Tokenizers", "Devices",
+        .product(name: "Hummingbird", package: "hummingbird"),
+        .product(name: "HummingbirdCore", package: "hummingbird"),
+        .product(name: "HummingbirdTLS", package: "hummingbird", condition: .when(traits: ["TLS"])),
+        .product(name: "NIOSSL", package: "swift-nio-ssl", condition: .when(traits: ["TLS"])),
+        .product(name: "Logging", package: "swift-log"),
+        .product(name: "NIOCore", package: "swift-nio"),
+        .product(name: "NIOHTTP1", package: "swift-nio"),
+        .product(name: "NIOHTTPTypes", package: "swift-nio-extras"),
+        .product(name: "NIOHTTPTypesHTTP1", package: "swift-nio-extras"),
+        .product(name: "HTTPTypes", package: "swift-http-types"),
+        .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
+        .product(name: "UnixSignals", package: "swift-service-lifecycle"),
+      ],
+      resources: [.embedInCode("ChatPage/chat.html")],
+      testsUse: ["TestModels"])
     + room(
       "Inference", uses: ["LanguageModels", "Tokenizers", "Attention", "Devices", "Tensors"],
       testsUse: ["TestModels", "Checkpoints"])

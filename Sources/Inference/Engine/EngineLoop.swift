@@ -226,7 +226,8 @@ final class EngineLoop {
       // Ends are told when pages are given back.
       guard sequence.finish == nil else { continue }
       shareComputedPages(of: sequence)
-      tell(sequence)
+      // `removeEnded` tells the ends.
+      if sequence.finish == nil { tell(sequence) }
     }
     removeEnded()
   }

@@ -35,19 +35,23 @@ public enum JSON: Sendable, Equatable {
     return members.last { $0.name == name }?.value
   }
 
-  var string: String? {
+  /// The text of a string.
+  package var string: String? {
     if case .string(let value) = self { value } else { nil }
   }
 
-  var bool: Bool? {
+  /// The value of `true` or `false`.
+  package var bool: Bool? {
     if case .bool(let value) = self { value } else { nil }
   }
 
-  var integer: Int? {
+  /// The value of an integer.
+  package var integer: Int? {
     if case .integer(let value) = self { value } else { nil }
   }
 
-  var double: Double? {
+  /// The value of any number.
+  package var double: Double? {
     switch self {
     case .integer(let value): Double(value)
     case .number(let value): value
@@ -55,11 +59,13 @@ public enum JSON: Sendable, Equatable {
     }
   }
 
-  var array: [JSON]? {
+  /// The items of an array.
+  package var array: [JSON]? {
     if case .array(let value) = self { value } else { nil }
   }
 
-  var members: [Member]? {
+  /// The members of an object.
+  package var members: [Member]? {
     if case .object(let value) = self { value } else { nil }
   }
 }

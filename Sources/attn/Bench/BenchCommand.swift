@@ -12,8 +12,7 @@ struct BenchCommand: ParsableCommand {
       BenchWorkloadCommand.self, BenchPrefixCommand.self, BenchPlanCommand.self,
       BenchPerplexityCommand.self,
       BenchVariantCommand.self, BenchSampleCommand.self, BenchGradientCommand.self,
-      BenchEngineCommand.self,
-      BenchConstraintCommand.self, BenchServeCommand.self,
+      BenchEngineCommand.self, BenchConstraintCommand.self, BenchServeCommand.self,
     ],
     defaultSubcommand: BenchModelCommand.self)
 }
