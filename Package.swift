@@ -29,6 +29,8 @@ let package = Package(
   name: "swift-attention",
   products: [
     .library(name: "Attention", targets: ["Attention"]),
+    // libattention, the C interface: `Sources/CAttention/attention.h`.
+    .library(name: "attention", type: .dynamic, targets: ["AttentionLibrary"]),
     .library(name: "LanguageModels", targets: ["LanguageModels", "Inference", "ModelStore"]),
     .library(name: "Checkpoints", targets: ["Checkpoints"]),
     .library(name: "Tokenizers", targets: ["Tokenizers"]),
@@ -54,6 +56,12 @@ let package = Package(
       name: "kernel-check",
       dependencies: ["Attention", "Checkpoints", "Devices", "Tensors", "CMicrokernels"],
       path: "Sources/KernelCheck", swiftSettings: swift),
+    // The header of libattention; its functions are those of AttentionLibrary.
+    .systemLibrary(name: "CAttention"),
+    .target(
+      name: "AttentionLibrary",
+      dependencies: ["Attention", "CAttention", "CMicrokernels", "Devices", "Tensors"],
+      swiftSettings: swift),
     // Kernels are useless without optimisation, in debug builds too.
     .target(name: "CMicrokernels", cSettings: [.unsafeFlags(["-O3"])]),
     // Counts what tests allocate, by defining malloc; tests only.
