@@ -68,15 +68,18 @@ def _code(dtype: Any, name: str) -> int:
     return code
 
 
-def array(x: Any, name: str) -> Array:
-    """``x`` as an array of NumPy or a tensor of PyTorch on the CPU; lists become arrays."""
+def array(x: Any, name: str, *, lists: bool = False) -> Array:
+    """``x`` as an array of NumPy or a tensor of PyTorch on the CPU, of the same memory.
+
+    With ``lists``, lists and numbers become arrays of new memory.
+    """
     if isinstance(x, np.ndarray):
         return x
     if is_torch(x):
         if x.device.type != "cpu":
             raise AttentionError(f"{name} is on {x.device}; expected a tensor on the CPU")
         return x.detach() if x.requires_grad else x
-    if isinstance(x, (list, tuple, int, float, bool, np.generic)):
+    if lists and isinstance(x, (list, tuple, int, float, bool, np.generic)):
         return np.asarray(x)
     if hasattr(x, "__dlpack__"):
         return np.from_dlpack(x)
@@ -226,7 +229,7 @@ def output(out: Any, shape: Sequence[int], like: Array, name: str = "out", dtype
 
 def integers(x: Any, name: str, *, rank: Optional[int] = 1) -> np.ndarray:
     """Whole numbers as an array of NumPy, without a copy where they are int32 or int64."""
-    x = array(x, name)
+    x = array(x, name, lists=True)
     if not isinstance(x, np.ndarray):
         if x.is_floating_point() or x.is_complex():
             raise AttentionError(f"{name} has elements of type {dtype_name(x.dtype)}; expected integers")
@@ -240,7 +243,7 @@ def integers(x: Any, name: str, *, rank: Optional[int] = 1) -> np.ndarray:
 
 def floats(x: Any, name: str) -> np.ndarray:
     """A number or numbers as a flat array of 32-bit floats."""
-    x = array(x, name)
+    x = array(x, name, lists=True)
     if not isinstance(x, np.ndarray):
         x = x.float().numpy()
     if x.dtype.kind not in "fiu" and x.dtype.name not in FLOATS:
@@ -250,10 +253,20 @@ def floats(x: Any, name: str) -> np.ndarray:
 
 def booleans(x: Any, name: str) -> np.ndarray:
     """Truth values as an array of NumPy."""
-    x = array(x, name)
+    x = array(x, name, lists=True)
     if not isinstance(x, np.ndarray):
         x = x.numpy()
     return x if x.dtype == np.bool_ else x != 0
+
+
+def bytes_of(x: Any, name: str) -> np.ndarray:
+    """A flat array of bytes."""
+    x = array(x, name, lists=True)
+    if not isinstance(x, np.ndarray):
+        x = x.numpy()
+    if x.dtype != np.uint8:
+        raise AttentionError(f"{name} has elements of type {x.dtype.name}; expected uint8")
+    return np.ascontiguousarray(x).reshape(-1)
 
 
 def common_page_size(offsets: np.ndarray) -> int:
