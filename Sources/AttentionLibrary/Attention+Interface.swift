@@ -122,9 +122,9 @@ public func attention_plan_run(
     let lse = try TensorArgument.optional(lse, "lse")
     try plan.exclusively { plan, scratch in
       let shape = plan.shape
-      try queries.require(plan.queryCount, shape.queryHeads, shape.headDimension)
-      try output.require(plan.queryCount, shape.queryHeads, shape.valueDimension)
-      try lse?.require(plan.queryCount, shape.queryHeads)
+      try queries.requireRows(plan.queryCount, [shape.queryHeads, shape.headDimension])
+      try output.requireRows(plan.queryCount, [shape.queryHeads, shape.valueDimension])
+      try lse?.requireRows(plan.queryCount, [shape.queryHeads])
       if plan.queryCount == 0 { return }
       let cache = try PagedKVCache(
         borrowing: TensorArgument(keys, "keys"), TensorArgument(values, "values"),

@@ -116,6 +116,17 @@ struct TensorArgument {
     }
   }
 
+  /// Throws unless the last axes are these and the others have `count` rows together.
+  func requireRows(_ count: Int, _ last: [Int]) throws {
+    let leading = rank - last.count
+    guard leading >= 1, Array(shape.dropFirst(leading)) == last,
+      shape.prefix(leading).reduce(1, *) == count
+    else {
+      let text = ([count] + last).map(String.init).joined(separator: ", ")
+      throw CallFailure("\(name) has shape \(shape); expected [\(text)]")
+    }
+  }
+
   /// Throws unless both have one shape.
   func require(like other: TensorArgument) throws {
     guard shape == other.shape else {

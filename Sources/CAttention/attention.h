@@ -174,6 +174,8 @@ attention_status attention_plan_bind(attention_plan *plan, const char *name,
 /// - key_scales, value_scales: NULL or floats [1] or [kv heads] that stored ones are multiplied by.
 /// - output: floats [query rows, query heads, value dimension], written.
 /// - lse: NULL or floats [query rows, query heads], written, base 2.
+///
+/// The axis of query rows may be several, as [requests, queries].
 attention_status attention_plan_run(attention_plan *plan, const attention_tensor *queries,
                                     const attention_tensor *keys, const attention_tensor *values,
                                     const attention_tensor *key_scales,

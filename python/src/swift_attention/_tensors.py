@@ -96,7 +96,7 @@ def layout(x: Array, name: str) -> tuple[int, int, tuple[int, ...], tuple[int, .
             if any(stride % size for stride in strides):
                 raise AttentionError(f"{name} has strides that are no multiples of its elements")
             strides = tuple([stride // size for stride in strides])
-        return x.ctypes.data, code, x.shape, strides
+        return x.__array_interface__["data"][0], code, x.shape, strides
     if x.layout is not _strided():
         raise AttentionError(f"{name} is {x.layout}; expected a dense tensor")
     return x.data_ptr(), _code(x.dtype, name), x.shape, x.stride()

@@ -39,6 +39,16 @@ class Symbol:
     def __init__(self, text: str) -> None:
         self.text = text
 
+    @classmethod
+    def __torch_function__(
+        cls, function: Any, types: Any, arguments: tuple = (), options: Optional[dict] = None
+    ) -> "Symbol":
+        """PyTorch's functions of symbols, as in a ``score_mod`` of FlexAttention."""
+        name = getattr(function, "__name__", "")
+        if name not in _TORCH_FUNCTIONS or options:
+            raise TypeError(f"torch.{name} of a symbol is no operation of a variant")
+        return _TORCH_FUNCTIONS[name](*arguments)
+
     def __bool__(self) -> bool:
         raise TypeError("a symbol has no truth value yet: use select, &, | and ~ instead of if")
 
@@ -147,6 +157,14 @@ def maximum(a: Number, b: Number) -> Symbol:
 def select(condition: Any, a: Number, b: Number) -> Symbol:
     """``a`` where the condition holds, else ``b``."""
     return Symbol(f"(select {_text(condition)} {_text(a)} {_text(b)})")
+
+
+_TORCH_FUNCTIONS: dict[str, Callable[..., Symbol]] = {
+    "exp": exp, "log": log, "tanh": tanh, "sigmoid": sigmoid, "sqrt": sqrt, "floor": floor,
+    "sin": sin, "cos": cos, "abs": _unary("abs"), "where": select, "minimum": minimum,
+    "maximum": maximum, "logical_and": lambda a, b: a & b, "logical_or": lambda a, b: a | b,
+    "logical_not": lambda a: ~a,
+}
 
 
 @dataclass(frozen=True)

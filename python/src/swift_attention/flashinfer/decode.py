@@ -14,6 +14,7 @@ from .prefill import BatchPrefillWithPagedKVCacheWrapper
 __all__ = [
     "BatchDecodeWithPagedKVCacheWrapper",
     "CUDAGraphBatchDecodeWithPagedKVCacheWrapper",
+    "fast_decode_plan",
     "single_decode_with_kv_cache",
 ]
 
@@ -182,6 +183,12 @@ class BatchDecodeWithPagedKVCacheWrapper(BatchPrefillWithPagedKVCacheWrapper):
             rope_theta=rope_theta,
         )
         return self.run(q, paged_kv_cache, q_scale=q_scale, k_scale=k_scale, v_scale=v_scale)
+
+
+def fast_decode_plan(wrapper: BatchDecodeWithPagedKVCacheWrapper, *arguments: Any, **options: Any) -> None:
+    """``wrapper.plan``, which is as fast."""
+    options.pop("global_override_indptr_cpu", None)
+    wrapper.plan(*arguments, **options)
 
 
 class CUDAGraphBatchDecodeWithPagedKVCacheWrapper(BatchDecodeWithPagedKVCacheWrapper):

@@ -1,0 +1,152 @@
+#!/usr/bin/env python3
+"""Runs a random sample of FlashInfer's own tests on CPU tensors and prints passed and failed a file.
+
+Needs PyTorch, pytest, NumPy and the package swift_attention (`pip install ./python`). The tests are
+FlashInfer's, fetched at the release whose interface the package follows and never kept here:
+
+    scripts/flashinfer_tests.py --cases 2000 --seed 1
+    scripts/flashinfer_tests.py --tests /path/to/flashinfer/tests --only page
+"""
+
+import argparse
+import collections
+import json
+import os
+import random
+import subprocess
+import sys
+from pathlib import Path
+
+REPOSITORY = "https://github.com/flashinfer-ai/flashinfer"
+RELEASE = "v0.6.18"
+
+# Tests of CUDA source, nvfp4, cuDNN, TensorRT-LLM and of GPU generations are not for a CPU.
+FILES = """
+attention/test_alibi attention/test_attention_sink attention/test_batch_attention
+attention/test_batch_decode_kernels attention/test_batch_invariant_fa2
+attention/test_batch_prefill attention/test_batch_prefill_kernels attention/test_block_sparse
+attention/test_decode_fp8_calibration_scale attention/test_decode_prefill_lse
+attention/test_deepseek_mla attention/test_fp8_prefill attention/test_logits_cap
+attention/test_mla_page attention/test_non_contiguous_decode
+attention/test_non_contiguous_prefill attention/test_page attention/test_rope
+attention/test_shared_prefix_kernels attention/test_single_prefill
+attention/test_sliding_window attention/test_tensor_cores_decode gemm/test_group_gemm
+utils/test_activation utils/test_logits_processor utils/test_norm utils/test_pod_kernels
+utils/test_quantization utils/test_sampling
+""".split()
+
+
+def fetch(folder: Path) -> Path:
+    """The tests of the release, cloned into a cache folder once."""
+    target = folder / f"flashinfer-{RELEASE}"
+    if not target.exists():
+        folder.mkdir(parents=True, exist_ok=True)
+        command = ["git", "clone", "--quiet", "--depth", "1", "--branch", RELEASE, REPOSITORY]
+        subprocess.run([*command, str(target)], check=True)
+    return target / "tests"
+
+
+def environment(**more: str) -> dict[str, str]:
+    here = str(Path(__file__).parent)
+    paths = [here, os.environ.get("PYTHONPATH", "")]
+    return {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, paths)), **more}
+
+
+def pytest_command(root: Path, *arguments: str) -> list[str]:
+    return [
+        sys.executable, "-m", "pytest", "-p", "flashinfer_on_cpu", "-p", "no:cacheprovider", "-q",
+        "--rootdir", str(root), *arguments,
+    ]
+
+
+def collect(tests: Path, only: str) -> dict[str, list[str]]:
+    """The cases of every file."""
+    cases: dict[str, list[str]] = {}
+    for name in FILES:
+        file = tests / f"{name}.py"
+        if only not in name or not file.exists():
+            continue
+        command = pytest_command(tests.parent, "--collect-only", str(file))
+        found = subprocess.run(
+            command, cwd=tests.parent, env=environment(), capture_output=True, text=True
+        )
+        cases[name] = [line for line in found.stdout.splitlines() if "::" in line]
+        if found.returncode:
+            print(f"{name}: not collected\n{found.stdout[-1500:]}{found.stderr[-500:]}")
+    return cases
+
+
+def sample(cases: dict[str, list[str]], count: int, seed: int) -> list[str]:
+    """Every file's share of the sample, at least ten cases, at random."""
+    generator = random.Random(seed)
+    total = sum(map(len, cases.values()))
+    chosen: list[str] = []
+    for name in sorted(cases):
+        share = max(10, round(count * len(cases[name]) / max(total, 1)))
+        chosen += generator.sample(cases[name], min(share, len(cases[name])))
+    return chosen
+
+
+def run(tests: Path, chosen: list[str], results: Path, seconds: int) -> None:
+    """Runs the cases file by file; a crash costs its own file only."""
+    files = collections.defaultdict(list)
+    for case in chosen:
+        files[case.partition("::")[0]].append(case)
+    for file, cases in sorted(files.items()):
+        names = results.with_suffix(".cases")
+        names.write_text("\n".join(cases))
+        finished = subprocess.run(
+            pytest_command(tests.parent, "--tb=short", f"@{names}"),
+            cwd=tests.parent, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+            env=environment(
+                FLASHINFER_TEST_RESULTS=str(results), FLASHINFER_TEST_SECONDS=str(seconds)
+            ),
+        )
+        results.with_name(f"{results.stem}-{Path(file).stem}.log").write_text(finished.stdout)
+        if finished.returncode not in (0, 1, 5):
+            print(f"{file}: pytest ended with {finished.returncode}\n{finished.stdout[-1500:]}")
+
+
+def report(results: Path) -> int:
+    """Prints a table of outcomes, and every reason of a failure or skip."""
+    outcomes = collections.defaultdict(collections.Counter)
+    reasons = collections.Counter()
+    for line in results.read_text().splitlines():
+        entry = json.loads(line)
+        file = entry["test"].partition("::")[0].removeprefix("tests/")
+        outcomes[file][entry["outcome"]] += 1
+        if entry["outcome"] != "passed":
+            reason = entry["reason"].strip().splitlines() or [""]
+            reasons[(entry["outcome"], file, reason[0][:160])] += 1
+    print("| file | passed | failed | skipped |\n|---|---:|---:|---:|")
+    total = collections.Counter()
+    for file, counts in sorted(outcomes.items()):
+        total.update(counts)
+        print(f"| {file} | {counts['passed']} | {counts['failed']} | {counts['skipped']} |")
+    print(f"| all | {total['passed']} | {total['failed']} | {total['skipped']} |")
+    for (outcome, file, reason), count in sorted(reasons.items()):
+        print(f"{outcome} {count} x {file}: {reason}")
+    return 1 if total["failed"] else 0
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--tests", type=Path, help="FlashInfer's folder tests; by default cloned")
+    parser.add_argument("--cases", type=int, default=2000, help="cases of the sample")
+    parser.add_argument("--seed", type=int, default=1, help="of the sample")
+    parser.add_argument("--only", default="", help="files whose names contain this")
+    parser.add_argument("--seconds", type=int, default=60, help="the most that a case may take")
+    parser.add_argument("--results", type=Path, default=Path("flashinfer-results.jsonl"))
+    options = parser.parse_args()
+    cache = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache"))
+    tests = (options.tests or fetch(cache / "swift-attention")).resolve()
+    results = options.results.resolve()
+    results.unlink(missing_ok=True)
+    cases = collect(tests, options.only)
+    print({name: len(found) for name, found in cases.items()})
+    run(tests, sample(cases, options.cases, options.seed), results, options.seconds)
+    return report(results)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
