@@ -46,6 +46,11 @@ class _Absent:
     def __mro_entries__(self, bases):
         return (object,)
 
+    def __or__(self, other):
+        return object
+
+    __ror__ = __or__
+
 
 def _let_names_be_absent(module, name):
     known = getattr(module, "__getattr__", None)

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Runs a random sample of FlashInfer's own tests on CPU tensors and prints passed and failed a file.
 
-Needs PyTorch, pytest, NumPy and the package swift_attention (`pip install ./python`). The tests are
+Needs PyTorch, NumPy, SciPy, einops, pytest and the package swift_attention (`pip install ./python`). The tests are
 FlashInfer's, fetched at the release whose interface the package follows and never kept here:
 
     scripts/flashinfer_tests.py --cases 2000 --seed 1
@@ -11,6 +11,7 @@ FlashInfer's, fetched at the release whose interface the package follows and nev
 import argparse
 import collections
 import json
+import math
 import os
 import random
 import subprocess
@@ -61,28 +62,31 @@ def pytest_command(root: Path, *arguments: str) -> list[str]:
 
 def collect(tests: Path, only: str) -> dict[str, list[str]]:
     """The cases of every file."""
-    cases: dict[str, list[str]] = {}
-    for name in FILES:
-        file = tests / f"{name}.py"
-        if only not in name or not file.exists():
-            continue
-        command = pytest_command(tests.parent, "--collect-only", str(file))
-        found = subprocess.run(
-            command, cwd=tests.parent, env=environment(), capture_output=True, text=True
-        )
-        cases[name] = [line for line in found.stdout.splitlines() if "::" in line]
-        if found.returncode:
-            print(f"{name}: not collected\n{found.stdout[-1500:]}{found.stderr[-500:]}")
+    files = [name for name in FILES if only in name and (tests / f"{name}.py").exists()]
+    command = pytest_command(
+        tests.parent, "--collect-only", "--continue-on-collection-errors",
+        *(str(tests / f"{name}.py") for name in files),
+    )
+    found = subprocess.run(
+        command, cwd=tests.parent, env=environment(), capture_output=True, text=True
+    )
+    if found.returncode:
+        print(f"not all collected:\n{found.stdout[-3000:]}{found.stderr[-500:]}")
+    cases: dict[str, list[str]] = {name: [] for name in files}
+    for line in found.stdout.splitlines():
+        name = line.partition("::")[0].removeprefix("tests/").removesuffix(".py")
+        if "::" in line and name in cases:
+            cases[name].append(line)
     return cases
 
 
 def sample(cases: dict[str, list[str]], count: int, seed: int) -> list[str]:
-    """Every file's share of the sample, at least ten cases, at random."""
+    """A share of the sample for every file, which grows with the root of its cases, at random."""
     generator = random.Random(seed)
-    total = sum(map(len, cases.values()))
+    total = sum(len(found) ** 0.5 for found in cases.values())
     chosen: list[str] = []
     for name in sorted(cases):
-        share = max(10, round(count * len(cases[name]) / max(total, 1)))
+        share = math.ceil(count * len(cases[name]) ** 0.5 / max(total, 1))
         chosen += generator.sample(cases[name], min(share, len(cases[name])))
     return chosen
 

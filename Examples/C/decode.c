@@ -1,7 +1,7 @@
 // Decodes one query for each of two requests over a paged cache, and checks the answer.
 //
-//     cc -I Sources/CAttention Examples/C/decode.c -o decode -L .build/release -lattention -lm \
-//       -Wl,-rpath,$PWD/.build/release
+//     cc -I Sources/CAttention Examples/C/decode.c -L .build/release -lattention -lm -o decode
+//     LD_LIBRARY_PATH=.build/release ./decode
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
