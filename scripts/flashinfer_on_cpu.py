@@ -43,6 +43,9 @@ class _Absent:
             raise AttributeError(name)
         return _Absent(f"{self.name}.{name}")
 
+    def __getitem__(self, key):
+        return _Absent(f"{self.name}[{key}]")
+
     def __mro_entries__(self, bases):
         return (object,)
 

@@ -25,13 +25,19 @@ def check_layout(kv_layout: str) -> str:
     return kv_layout
 
 
-def refuse_cuda_variant(jit_args: Any) -> None:
-    """Variants of FlashInfer's that are CUDA source cannot run here."""
-    if jit_args is not None:
-        raise NotImplementedError(
-            "jit_args carry a variant as CUDA source, which a CPU cannot run: write it in Python "
-            "with swift_attention.variant and give it to swift_attention.Plan"
-        )
+def takes_sinks(jit_args: Any) -> bool:
+    """Whether FlashInfer's ``jit_args`` name its variant with attention sinks.
+
+    Other variants are CUDA source, which cannot run here.
+    """
+    if jit_args is None:
+        return False
+    if any(isinstance(part, str) and part == "AttentionSink" for part in jit_args):
+        return True
+    raise NotImplementedError(
+        "jit_args carry a variant as CUDA source, which a CPU cannot run: write it in Python "
+        "with swift_attention.variant and give it to swift_attention.Plan"
+    )
 
 
 def number(value: Any, default: float) -> float:

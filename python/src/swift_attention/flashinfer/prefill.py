@@ -12,8 +12,8 @@ from ._attention import (
     PlannedAttention,
     check_layout,
     pack_masks,
-    refuse_cuda_variant,
     single,
+    takes_sinks,
     variant_of,
 )
 
@@ -93,7 +93,7 @@ class _Wrapper:
     def __init__(
         self, kv_layout: str, use_cuda_graph: bool, backend: str, jit_args: Any, **buffers: Any
     ) -> None:
-        refuse_cuda_variant(jit_args)
+        self._has_sink_arguments = takes_sinks(jit_args)
         self._layout = check_layout(kv_layout)
         self._use_cuda_graph = use_cuda_graph
         self._buffers = {name: buffer for name, buffer in buffers.items() if buffer is not None}
@@ -102,6 +102,7 @@ class _Wrapper:
         self._window_left = -1
         self._arguments: Optional[tuple] = None
         self._fixed_batch_size: Optional[int] = None
+        self._has_sink = False
 
     @property
     def is_cuda_graph_enabled(self) -> bool:
@@ -144,6 +145,37 @@ class _Wrapper:
             raise ValueError(
                 f"the batch has {count} requests; fixed buffers are for {self._fixed_batch_size}"
             )
+
+    def _update(self, has_sink: bool = False) -> None:
+        options, shape, batch, lengths, mask_bits, invariant = self._arguments
+        self._window_left = options["window_left"]
+        text = variant_of(head_dim=shape[2], heads=shape[0], has_sink=has_sink, **options)
+        self._planned.plan(
+            text, shape, *batch, kv_lengths=lengths, mask_bits=mask_bits, batch_invariant=invariant
+        )
+        self._has_sink = has_sink
+
+    def _replan(self, **options: Any) -> None:
+        """Plans the same batch with other options of the variant."""
+        if self._arguments is None:
+            raise RuntimeError("run before plan: call plan() with the batch first")
+        changed = {**self._arguments[0], **options}
+        if changed != self._arguments[0]:
+            self._arguments = (changed, *self._arguments[1:])
+            self._update(self._has_sink)
+
+    def _prepare(self, arguments: tuple, sinks: Any) -> Any:
+        """Plans again where sinks come or go; the sinks of a run with further arguments."""
+        if self._arguments is None:
+            raise RuntimeError("run before plan: call plan() with the batch first")
+        if arguments:
+            if not self._has_sink_arguments or len(arguments) != 2:
+                raise TypeError(f"run got {len(arguments)} further arguments, which are of jit_args")
+            sinks = arguments[0]
+            self._replan(sm_scale=float(arguments[1]))
+        if (sinks is not None) != self._has_sink:
+            self._update(sinks is not None)
+        return sinks
 
 
 class BatchPrefillWithPagedKVCacheWrapper(_Wrapper):
@@ -263,28 +295,9 @@ class BatchPrefillWithPagedKVCacheWrapper(_Wrapper):
         invariant = disable_split_kv or (fixed_split_size is not None and fixed_split_size > 0)
         self._dtype = o_data_type
         self._arguments = (options, shape, batch, lengths, mask_bits, invariant)
-        self._has_sink = False
         self._update()
 
     begin_forward = plan
-
-    def _update(self, has_sink: bool = False) -> None:
-        options, shape, batch, lengths, mask_bits, invariant = self._arguments
-        self._window_left = options["window_left"]
-        text = variant_of(head_dim=shape[2], heads=shape[0], has_sink=has_sink, **options)
-        self._planned.plan(
-            text, shape, *batch, kv_lengths=lengths, mask_bits=mask_bits, batch_invariant=invariant
-        )
-        self._has_sink = has_sink
-
-    def _replan(self, **options: Any) -> None:
-        """Plans the same batch with other options of the variant."""
-        if self._arguments is None:
-            raise RuntimeError("run before plan: call plan() with the batch first")
-        changed = {**self._arguments[0], **options}
-        if changed != self._arguments[0]:
-            self._arguments = (changed, *self._arguments[1:])
-            self._update(self._has_sink)
 
     def run(
         self,
@@ -311,24 +324,16 @@ class BatchPrefillWithPagedKVCacheWrapper(_Wrapper):
         :param sinks: a logit for each query head in the softmax denominator.
         :returns: ``[rows, heads, d]``, and with ``return_lse`` log-sum-exps ``[rows, heads]``.
         """
-        if arguments:
-            raise TypeError("run takes q and paged_kv_cache; further tensors belong to jit_args")
         if kv_cache_sf is not None:
             raise NotImplementedError("kv_cache_sf: caches of nvfp4 are not supported")
+        sinks = self._prepare(arguments, sinks)
         if window_left is not None and window_left != self._window_left:
             self._replan(window_left=window_left)
-        if (sinks is not None) != self._planned_sink():
-            self._update(sinks is not None)
         keys, values, _keep = tensors.paged(paged_kv_cache, self._layout)
         return self._planned.run(
             q, keys, values, out=out, lse=lse, return_lse=return_lse, q_scale=q_scale,
             k_scale=k_scale, v_scale=v_scale, sinks=sinks, dtype=self._dtype,
         )
-
-    def _planned_sink(self) -> bool:
-        if self._arguments is None:
-            raise RuntimeError("run before plan: call plan() with the batch first")
-        return self._has_sink
 
     def run_return_lse(self, *arguments: Any, **options: Any) -> Any:
         """``run`` with ``return_lse=True``."""
@@ -421,7 +426,7 @@ class BatchPrefillWithRaggedKVCacheWrapper(_Wrapper):
         max_item_len_ptr: Any = None,
         fixed_split_size: Optional[int] = None,
         disable_split_kv: bool = False,
-        **options: Any,
+        **unused: Any,
     ) -> None:
         """Plans a batch: queries and keys of request r from ``qo_indptr[r]`` and ``kv_indptr[r]``."""
         arrays = self._keep(qo_indptr=qo_indptr, kv_indptr=kv_indptr)
@@ -435,26 +440,24 @@ class BatchPrefillWithRaggedKVCacheWrapper(_Wrapper):
             mask_bits = _item_masks(
                 prefix_len_ptr, token_pos_in_items_ptr, token_pos_in_items_len, queries, lengths
             )
-        text = variant_of(
-            head_dim=head_dim_qk, heads=num_qo_heads, is_causal=causal, window_left=window_left,
-            logits_soft_cap=logits_soft_cap, sm_scale=sm_scale,
-            pos_encoding_mode=pos_encoding_mode, rope_scale=rope_scale, rope_theta=rope_theta,
-            has_mask=mask_bits is not None,
-        )
-        self._page_size = tensors.common_page_size(keys)
+        options = {
+            "is_causal": causal,
+            "window_left": window_left,
+            "logits_soft_cap": logits_soft_cap,
+            "sm_scale": sm_scale,
+            "pos_encoding_mode": pos_encoding_mode,
+            "rope_scale": rope_scale,
+            "rope_theta": rope_theta,
+            "has_mask": mask_bits is not None,
+        }
+        self._page_size = size = tensors.common_page_size(keys)
         self._dtype = o_data_type
-        pages = np.arange(keys[-1] // self._page_size if keys.size else 0, dtype=np.int64)
-        self._planned.plan(
-            text,
-            (num_qo_heads, num_kv_heads, head_dim_qk, head_dim_vo or head_dim_qk),
-            queries,
-            keys // self._page_size,
-            pages,
-            self._page_size,
-            kv_lengths=lengths,
-            mask_bits=mask_bits,
-            batch_invariant=disable_split_kv or bool(fixed_split_size and fixed_split_size > 0),
-        )
+        pages = np.arange(keys[-1] // size if keys.size else 0, dtype=np.int64)
+        shape = (num_qo_heads, num_kv_heads, head_dim_qk, head_dim_vo or head_dim_qk)
+        invariant = disable_split_kv or bool(fixed_split_size and fixed_split_size > 0)
+        batch = (queries, keys // size, pages, size)
+        self._arguments = (options, shape, batch, lengths, mask_bits, invariant)
+        self._update()
 
     begin_forward = plan
 
@@ -473,14 +476,12 @@ class BatchPrefillWithRaggedKVCacheWrapper(_Wrapper):
         return_lse: bool = False,
         enable_pdl: Optional[bool] = None,
         kv_cache_sf: Any = None,
+        sinks: Any = None,
     ) -> Any:
         """Attention of q ``[rows, heads, d]`` over k and v ``[tokens, kv heads, d]``."""
-        if arguments:
-            raise TypeError("run takes q, k and v; further tensors belong to jit_args")
         if kv_cache_sf is not None:
             raise NotImplementedError("kv_cache_sf: caches of nvfp4 are not supported")
-        if self._planned._plan is None:
-            raise RuntimeError("run before plan: call plan() with the batch first")
+        sinks = self._prepare(arguments, sinks)
         hnd = self._layout == "HND"
         keys, k = tensors.ragged(k, "k", self._page_size, hnd=hnd)
         values, v = tensors.ragged(v, "v", self._page_size, hnd=hnd)
@@ -488,7 +489,7 @@ class BatchPrefillWithRaggedKVCacheWrapper(_Wrapper):
             v_scale = (1.0 if v_scale is None else v_scale) * o_scale
         return self._planned.run(
             q, keys, values, out=out, lse=lse, return_lse=return_lse, q_scale=q_scale,
-            k_scale=k_scale, v_scale=v_scale, dtype=self._dtype,
+            k_scale=k_scale, v_scale=v_scale, sinks=sinks, dtype=self._dtype,
         )
 
     def forward(self, q: Any, k: Any, v: Any, **options: Any) -> Any:
