@@ -88,46 +88,60 @@ def sample(cases: dict[str, list[str]], count: int, seed: int) -> list[str]:
     for name in sorted(cases):
         share = math.ceil(count * len(cases[name]) ** 0.5 / max(total, 1))
         chosen += generator.sample(cases[name], min(share, len(cases[name])))
+    generator.shuffle(chosen)
     return chosen
 
 
 def run(tests: Path, chosen: list[str], results: Path, seconds: int) -> None:
-    """Runs the cases file by file; a crash costs its own file only."""
-    files = collections.defaultdict(list)
-    for case in chosen:
-        files[case.partition("::")[0]].append(case)
-    for file, cases in sorted(files.items()):
-        names = results.with_suffix(".cases")
-        names.write_text("\n".join(cases))
-        finished = subprocess.run(
-            pytest_command(tests.parent, "--tb=short", f"@{names}"),
-            cwd=tests.parent, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
-            env=environment(
-                FLASHINFER_TEST_RESULTS=str(results), FLASHINFER_TEST_SECONDS=str(seconds)
-            ),
-        )
-        results.with_name(f"{results.stem}-{Path(file).stem}.log").write_text(finished.stdout)
-        if finished.returncode not in (0, 1, 5):
-            print(f"{file}: pytest ended with {finished.returncode}\n{finished.stdout[-1500:]}")
+    """Runs the cases in one process; where it crashes, the case is a failure and others go on."""
+    names, log = results.with_suffix(".cases"), results.with_suffix(".log")
+    rest = list(chosen)
+    while rest:
+        names.write_text("\n".join(rest))
+        with open(log, "a") as output:
+            finished = subprocess.run(
+                pytest_command(tests.parent, "--tb=short", f"@{names}"),
+                cwd=tests.parent, stdout=output, stderr=subprocess.STDOUT,
+                env=environment(
+                    FLASHINFER_TEST_RESULTS=str(results), FLASHINFER_TEST_SECONDS=str(seconds)
+                ),
+            )
+        done = {entry["test"] for entry in entries(results)}
+        rest = [case for case in rest if case not in done]
+        if finished.returncode in (0, 1, 5) or not rest:
+            return
+        crash = {"test": rest.pop(0), "outcome": "failed", "seconds": 0}
+        crash["reason"] = f"pytest ended with {finished.returncode}"
+        with open(results, "a") as file:
+            file.write(json.dumps(crash) + "\n")
+
+
+def entries(results: Path) -> list[dict]:
+    """The outcomes of cases so far."""
+    if not results.exists():
+        return []
+    return [json.loads(line) for line in results.read_text().splitlines()]
 
 
 def report(results: Path) -> int:
     """Prints a table of outcomes, and every reason of a failure or skip."""
     outcomes = collections.defaultdict(collections.Counter)
     reasons = collections.Counter()
-    for line in results.read_text().splitlines():
-        entry = json.loads(line)
+    for entry in entries(results):
         file = entry["test"].partition("::")[0].removeprefix("tests/")
-        outcomes[file][entry["outcome"]] += 1
-        if entry["outcome"] != "passed":
-            reason = entry["reason"].strip().splitlines() or [""]
-            reasons[(entry["outcome"], file, reason[0][:160])] += 1
-    print("| file | passed | failed | skipped |\n|---|---:|---:|---:|")
+        is_slow = entry["reason"].startswith("TimeoutError")
+        outcome = "slow" if is_slow else entry["outcome"]
+        outcomes[file][outcome] += 1
+        if outcome != "passed":
+            reason = [line for line in entry["reason"].splitlines() if line.strip()] or [""]
+            reasons[(outcome, file, " ".join(reason[:3])[:200])] += 1
+    columns = ("passed", "failed", "slow", "skipped")
+    print(f"| file | {' | '.join(columns)} |\n|---|{'---:|' * len(columns)}")
     total = collections.Counter()
     for file, counts in sorted(outcomes.items()):
         total.update(counts)
-        print(f"| {file} | {counts['passed']} | {counts['failed']} | {counts['skipped']} |")
-    print(f"| all | {total['passed']} | {total['failed']} | {total['skipped']} |")
+        print(f"| {file} | {' | '.join(str(counts[name]) for name in columns)} |")
+    print(f"| all | {' | '.join(str(total[name]) for name in columns)} |")
     for (outcome, file, reason), count in sorted(reasons.items()):
         print(f"{outcome} {count} x {file}: {reason}")
     return 1 if total["failed"] else 0
@@ -140,11 +154,14 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=1, help="of the sample")
     parser.add_argument("--only", default="", help="files whose names contain this")
     parser.add_argument("--seconds", type=int, default=60, help="the most that a case may take")
+    parser.add_argument("--report", action="store_true", help="report results that are there")
     parser.add_argument("--results", type=Path, default=Path("flashinfer-results.jsonl"))
     options = parser.parse_args()
     cache = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache"))
-    tests = (options.tests or fetch(cache / "swift-attention")).resolve()
     results = options.results.resolve()
+    if options.report:
+        return report(results)
+    tests = (options.tests or fetch(cache / "swift-attention")).resolve()
     results.unlink(missing_ok=True)
     cases = collect(tests, options.only)
     print({name: len(found) for name, found in cases.items()})

@@ -18,6 +18,10 @@ from ._library import AttentionError
 Array = Any
 
 _MAXIMUM_RANK = 6
+# Lists of so many rows, or masks of so many bits, are mistakes: they would take the memory of the
+# machine.
+_MOST_ROWS = 1 << 27
+MOST_BITS = 1 << 36
 _pack = struct.Struct("@Pii6q6q").pack
 _ZEROS = [(0,) * (_MAXIMUM_RANK - rank) for rank in range(_MAXIMUM_RANK + 1)]
 
@@ -239,6 +243,16 @@ def integers(x: Any, name: str, *, rank: Optional[int] = 1) -> np.ndarray:
     if rank is not None and x.ndim != rank:
         raise AttentionError(f"{name} has {x.ndim} axes; expected {rank}")
     return x if x.dtype in (np.int32, np.int64) else x.astype(np.int64)
+
+
+def offsets(x: Any, name: str) -> np.ndarray:
+    """Offsets of ragged rows: from 0 on, never less, and not absurdly many."""
+    values = integers(x, name)
+    if not values.size or values[0] != 0 or (np.diff(values) < 0).any():
+        raise AttentionError(f"{name} must begin with 0 and never decrease")
+    if values[-1] > _MOST_ROWS:
+        raise AttentionError(f"{name} ends at {values[-1]}; expected at most {_MOST_ROWS}")
+    return values
 
 
 def floats(x: Any, name: str) -> np.ndarray:

@@ -79,11 +79,15 @@ def variant_of(
         result = result & soft_cap(logits_soft_cap)
     if has_sink:
         result = result & SINK
-    return str(result.scaled(1 / math.sqrt(head_dim) if sm_scale is None else float(sm_scale)))
+    if sm_scale is None:
+        sm_scale = 1 / math.sqrt(max(head_dim, 1))
+    return str(result.scaled(float(sm_scale)))
 
 
 def pack_masks(mask: Any, packed: Any, query_lengths: np.ndarray, kv_lengths: np.ndarray) -> np.ndarray:
     """Bits of custom masks, requests on bytes of their own, little-endian."""
+    if (kv_lengths < 0).any() or float(np.dot(query_lengths, kv_lengths)) > tensors.MOST_BITS:
+        raise AttentionError("custom_mask: the batch has absurdly many queries and keys")
     sizes = query_lengths.astype(np.int64) * kv_lengths.astype(np.int64)
     byte_offsets = np.concatenate([[0], np.cumsum((sizes + 7) // 8)])
     if packed is not None:

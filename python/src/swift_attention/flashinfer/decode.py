@@ -134,7 +134,7 @@ class BatchDecodeWithPagedKVCacheWrapper(BatchPrefillWithPagedKVCacheWrapper):
         **options: Any,
     ) -> None:
         """Plans a batch: pages ``indices[indptr[r]:indptr[r + 1]]`` of each request r."""
-        offsets = tensors.integers(indptr, "indptr")
+        offsets = tensors.offsets(indptr, "indptr")
         queries = np.arange(offsets.size, dtype=np.int64) * int(q_len_per_req)
         super().plan(
             queries,
@@ -188,7 +188,8 @@ class BatchDecodeWithPagedKVCacheWrapper(BatchPrefillWithPagedKVCacheWrapper):
 def fast_decode_plan(wrapper: BatchDecodeWithPagedKVCacheWrapper, *arguments: Any, **options: Any) -> None:
     """``wrapper.plan``, which is as fast."""
     options.pop("global_override_indptr_cpu", None)
-    wrapper.plan(*arguments, **options)
+    # Callers put this function in the place of the wrapper's own.
+    type(wrapper).plan(wrapper, *arguments, **options)
 
 
 class CUDAGraphBatchDecodeWithPagedKVCacheWrapper(BatchDecodeWithPagedKVCacheWrapper):

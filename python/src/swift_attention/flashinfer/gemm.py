@@ -39,7 +39,7 @@ class SegmentGEMMWrapper:
         or offsets, and by default use one weight each.
         """
         if seg_indptr is not None:
-            offsets = tensors.integers(seg_indptr, "seg_indptr")
+            offsets = tensors.offsets(seg_indptr, "seg_indptr")
         elif seg_lens is not None:
             offsets = np.concatenate([[0], np.cumsum(tensors.integers(seg_lens, "seg_lens"))])
         else:

@@ -36,7 +36,7 @@ def get_batch_indices_positions(
     offsets = tensors.array(append_indptr, "append_indptr")
     indices = tensors.output(batch_indices, (nnz,), offsets, "batch_indices", "int32")
     places = tensors.output(positions, (nnz,), offsets, "positions", "int32")
-    starts = tensors.integers(offsets, "append_indptr")
+    starts = tensors.offsets(offsets, "append_indptr")
     lengths = tensors.integers(seq_lens, "seq_lens")
     check(
         library.attention_append_positions(

@@ -8,6 +8,7 @@ import numpy as np
 
 from .. import _tensors as tensors
 from .._library import AttentionError
+from ..plan import _int32
 from ._attention import (
     PlannedAttention,
     check_layout,
@@ -264,7 +265,8 @@ class BatchPrefillWithPagedKVCacheWrapper(_Wrapper):
             paged_kv_indices=paged_kv_indices,
             paged_kv_last_page_len=paged_kv_last_page_len,
         )
-        queries, offsets = arrays["qo_indptr"], arrays["paged_kv_indptr"]
+        queries = tensors.offsets(arrays["qo_indptr"], "qo_indptr")
+        offsets = tensors.offsets(arrays["paged_kv_indptr"], "paged_kv_indptr")
         pages, last = arrays["paged_kv_indices"], arrays["paged_kv_last_page_len"]
         self._check_batch_size(len(queries) - 1)
         counts = np.diff(offsets.astype(np.int64))
@@ -272,7 +274,11 @@ class BatchPrefillWithPagedKVCacheWrapper(_Wrapper):
             raise AttentionError(
                 f"paged_kv_last_page_len has {last.size} elements; expected {counts.size}"
             )
-        lengths = np.where(counts > 0, (counts - 1) * int(page_size) + last, 0)
+        if counts.size != queries.size - 1:
+            raise AttentionError(
+                f"paged_kv_indptr has {offsets.size} elements; expected {queries.size}, as qo_indptr"
+            )
+        lengths = np.where(counts > 0, (counts - 1) * _int32(page_size, "page_size") + last, 0)
         mask_bits = None
         if custom_mask is not None or packed_custom_mask is not None:
             mask_bits = pack_masks(custom_mask, packed_custom_mask, np.diff(queries), lengths)
@@ -430,9 +436,14 @@ class BatchPrefillWithRaggedKVCacheWrapper(_Wrapper):
     ) -> None:
         """Plans a batch: queries and keys of request r from ``qo_indptr[r]`` and ``kv_indptr[r]``."""
         arrays = self._keep(qo_indptr=qo_indptr, kv_indptr=kv_indptr)
-        queries, keys = arrays["qo_indptr"], arrays["kv_indptr"].astype(np.int64)
+        queries = tensors.offsets(arrays["qo_indptr"], "qo_indptr")
+        keys = tensors.offsets(arrays["kv_indptr"], "kv_indptr").astype(np.int64)
         self._check_batch_size(len(queries) - 1)
         lengths = np.diff(keys)
+        if lengths.size != queries.size - 1:
+            raise AttentionError(
+                f"kv_indptr has {keys.size} elements; expected {queries.size}, as qo_indptr"
+            )
         mask_bits = None
         if custom_mask is not None or packed_custom_mask is not None:
             mask_bits = pack_masks(custom_mask, packed_custom_mask, np.diff(queries), lengths)

@@ -34,7 +34,7 @@ def packbits(x: Any, bitorder: str = "big") -> Any:
 def segment_packbits(x: Any, indptr: Any, bitorder: str = "big") -> tuple[Any, Any]:
     """Segments ``x[indptr[i]:indptr[i + 1]]`` packed each on bytes of its own, and their offsets."""
     bits = tensors.array(x, "x").reshape(-1)
-    offsets = tensors.integers(indptr, "indptr").astype(np.int64)
+    offsets = tensors.offsets(indptr, "indptr").astype(np.int64)
     starts = np.concatenate([[0], np.cumsum((np.diff(offsets) + 7) // 8)])
     out = tensors.empty((int(starts[-1]),), bits, "uint8")
     _pack(bits, describe(offsets, "indptr"), describe(starts, "starts"), bitorder, out)

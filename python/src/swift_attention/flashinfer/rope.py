@@ -27,7 +27,7 @@ __all__ = [
 
 def _positions(indptr: Any, offsets: Any) -> np.ndarray:
     """Request r's tokens stand at ``offsets[r]`` and after."""
-    starts, firsts = tensors.integers(indptr, "indptr"), tensors.integers(offsets, "offsets")
+    starts, firsts = tensors.offsets(indptr, "indptr"), tensors.integers(offsets, "offsets")
     counts = np.diff(starts)
     return np.arange(counts.sum()) - np.repeat(starts[:-1] - firsts, counts)
 

@@ -82,13 +82,17 @@ class BlockSparseAttentionWrapper(_Sparse):
             raise NotImplementedError("block_mask: give indptr and indices")
         if M % R or N % C:
             raise ValueError(f"M = {M} and N = {N} must be multiples of R = {R} and C = {C}")
-        offsets, columns = tensors.integers(indptr, "indptr"), tensors.integers(indices, "indices")
+        offsets, columns = tensors.offsets(indptr, "indptr"), tensors.integers(indices, "indices")
         rows = M // R
-        if offsets.size != rows + 1 or columns.size and not 0 <= columns.min() <= columns.max() < N // C:
+        if offsets.size != rows + 1 or offsets[-1] != columns.size:
             raise AttentionError(
-                f"indptr has {offsets.size} elements, expected {rows + 1}; indices must be in "
-                f"0 ..< {N // C}"
+                f"indptr has {offsets.size} elements and ends at {offsets[-1]}; expected "
+                f"{rows + 1} and {columns.size}, the number of indices"
             )
+        if columns.size and not 0 <= columns.min() <= columns.max() < N // C:
+            raise AttentionError(f"indices must be in 0 ..< {N // C}")
+        if rows * (N // C) > tensors.MOST_BITS or M * N > tensors.MOST_BITS and mask is not None:
+            raise AttentionError("M and N are absurdly large")
         block_of_row = np.repeat(np.arange(rows), np.diff(offsets))
         block_map = np.zeros((rows, N // C), dtype=bool)
         block_map[block_of_row, columns] = True
