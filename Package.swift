@@ -58,10 +58,6 @@ let package = Package(
       path: "Sources/KernelCheck", swiftSettings: swift),
     // The header of libattention; its functions are those of AttentionLibrary.
     .systemLibrary(name: "CAttention"),
-    .target(
-      name: "AttentionLibrary",
-      dependencies: ["Attention", "CAttention", "CMicrokernels", "Devices", "Tensors"],
-      swiftSettings: swift),
     // Kernels are useless without optimisation, in debug builds too.
     .target(name: "CMicrokernels", cSettings: [.unsafeFlags(["-O3"])]),
     // Counts what tests allocate, by defining malloc; tests only.
@@ -69,6 +65,9 @@ let package = Package(
     // Calls of libcurl through pointers found at run time.
     .target(name: "CTransport"),
   ]
+    + room(
+      "AttentionLibrary",
+      uses: ["Attention", "CAttention", "CMicrokernels", "Devices", "Tensors"])
     + room(
       "Inference", uses: ["LanguageModels", "Tokenizers", "Attention", "Devices", "Tensors"],
       testsUse: ["TestModels"])

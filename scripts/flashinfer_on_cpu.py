@@ -21,6 +21,7 @@ import swift_attention
 
 _CPU = torch.device("cpu")
 _seconds = int(os.environ.get("FLASHINFER_TEST_SECONDS", "60"))
+_cases = os.environ.get("FLASHINFER_TEST_CASES")
 _results = os.environ.get("FLASHINFER_TEST_RESULTS")
 
 
@@ -187,6 +188,17 @@ for _name, _module in list(sys.modules.items()):
         _let_names_be_absent(_module, _name)
         if not hasattr(_module, "__path__"):
             _module.__path__ = []
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items):
+    """Keeps the chosen cases, in their order."""
+    if _cases:
+        with open(_cases) as file:
+            order = {name: i for i, name in enumerate(file.read().splitlines())}
+        items[:] = sorted(
+            (item for item in items if item.nodeid in order), key=lambda item: order[item.nodeid]
+        )
 
 
 @pytest.hookimpl(wrapper=True)

@@ -94,16 +94,19 @@ def sample(cases: dict[str, list[str]], count: int, seed: int) -> list[str]:
 
 def run(tests: Path, chosen: list[str], results: Path, seconds: int) -> None:
     """Runs the cases in one process; where it crashes, the case is a failure and others go on."""
+    results.with_suffix(".log").unlink(missing_ok=True)
     names, log = results.with_suffix(".cases"), results.with_suffix(".log")
     rest = list(chosen)
     while rest:
         names.write_text("\n".join(rest))
+        files = sorted({str(tests.parent / case.partition("::")[0]) for case in rest})
         with open(log, "a") as output:
             finished = subprocess.run(
-                pytest_command(tests.parent, "--tb=short", f"@{names}"),
+                pytest_command(tests.parent, "--tb=short", *files),
                 cwd=tests.parent, stdout=output, stderr=subprocess.STDOUT,
                 env=environment(
-                    FLASHINFER_TEST_RESULTS=str(results), FLASHINFER_TEST_SECONDS=str(seconds)
+                    FLASHINFER_TEST_RESULTS=str(results), FLASHINFER_TEST_SECONDS=str(seconds),
+                    FLASHINFER_TEST_CASES=str(names),
                 ),
             )
         done = {entry["test"] for entry in entries(results)}

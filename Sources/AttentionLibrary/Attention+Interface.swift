@@ -5,6 +5,7 @@ internal import Tensors
 
 // Devices, variants, plans and merges of `attention.h`.
 
+/// See `attention.h`.
 @c @implementation
 public func attention_device_create(
   _ threads: Int32, _ device: UnsafeMutablePointer<OpaquePointer?>!
@@ -16,11 +17,13 @@ public func attention_device_create(
   }
 }
 
+/// See `attention.h`.
 @c @implementation
 public func attention_device_destroy(_ device: OpaquePointer!) {
   release(device, CPUDevice.self)
 }
 
+/// See `attention.h`.
 @c @implementation
 public func attention_variant_create(
   _ text: UnsafePointer<CChar>!, _ variant: UnsafeMutablePointer<OpaquePointer?>!
@@ -31,11 +34,13 @@ public func attention_variant_create(
   }
 }
 
+/// See `attention.h`.
 @c @implementation
 public func attention_variant_destroy(_ variant: OpaquePointer!) {
   release(variant, VariantHandle.self)
 }
 
+/// See `attention.h`.
 @c @implementation
 public func attention_plan_create(
   _ device: OpaquePointer!, _ variant: OpaquePointer!,
@@ -69,11 +74,13 @@ public func attention_plan_create(
   }
 }
 
+/// See `attention.h`.
 @c @implementation
 public func attention_plan_destroy(_ plan: OpaquePointer!) {
   release(plan, PlanHandle.self)
 }
 
+/// See `attention.h`.
 @c @implementation
 public func attention_plan_update(
   _ plan: OpaquePointer!, _ batch: UnsafePointer<attention_batch>!
@@ -87,6 +94,7 @@ public func attention_plan_update(
   }
 }
 
+/// See `attention.h`.
 @c @implementation
 public func attention_plan_bind(
   _ plan: OpaquePointer!, _ name: UnsafePointer<CChar>!, _ data: UnsafePointer<attention_tensor>!
@@ -108,6 +116,7 @@ public func attention_plan_bind(
   }
 }
 
+/// See `attention.h`.
 @c @implementation
 public func attention_plan_run(
   _ plan: OpaquePointer!, _ queries: UnsafePointer<attention_tensor>!,
@@ -254,6 +263,7 @@ extension AttentionBatch {
   }
 }
 
+/// See `attention.h`.
 @c @implementation
 public func attention_merge_state(
   _ device: OpaquePointer!, _ a: UnsafePointer<attention_tensor>!,
@@ -276,6 +286,7 @@ public func attention_merge_state(
   }
 }
 
+/// See `attention.h`.
 @c @implementation
 public func attention_merge_states(
   _ device: OpaquePointer!, _ states: UnsafePointer<attention_tensor>!,
@@ -306,7 +317,8 @@ private struct StateArgument {
     let lseTensor = try TensorArgument(lses, "\(name)_lse")
     guard outputTensor.rank >= 2, lseTensor.shape == Array(outputTensor.shape.dropLast()) else {
       throw CallFailure(
-        "\(name)_lse has shape \(lseTensor.shape); expected \(outputTensor.shape) less its last axis")
+        "\(name)_lse has shape \(lseTensor.shape); expected \(outputTensor.shape) less its last axis"
+      )
     }
     self.outputs = try FloatRows(outputTensor, trailing: 2, access, on: device, scratch)
     self.lses = try FloatRows(lseTensor, access, on: device, scratch)

@@ -5,6 +5,7 @@ internal import Tensors
 
 // Appending to key/value caches of `attention.h`.
 
+/// See `attention.h`.
 @c @implementation
 public func attention_append(
   _ device: OpaquePointer!, _ rows: UnsafePointer<attention_tensor>!,
@@ -81,6 +82,7 @@ private func slots(
   }
 }
 
+/// See `attention.h`.
 @c @implementation
 public func attention_append_positions(
   _ offsets: UnsafePointer<attention_tensor>!, _ kvLengths: UnsafePointer<attention_tensor>!,

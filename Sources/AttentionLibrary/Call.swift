@@ -76,10 +76,12 @@ private nonisolated(unsafe) let noMessage: UnsafePointer<CChar> = {
   return UnsafePointer(text)
 }()
 
+/// See `attention.h`.
 @c @implementation
 public func attention_version() -> UInt32 {
   UInt32(ATTENTION_VERSION_MAJOR) << 16 | UInt32(ATTENTION_VERSION_MINOR)
 }
 
+/// See `attention.h`.
 @c @implementation
 public func attention_last_error() -> UnsafePointer<CChar>! { LastError.message ?? noMessage }

@@ -2,6 +2,7 @@ public import CAttention
 
 // DLPack in and out (`attention.h`).
 
+/// See `attention.h`.
 @c @implementation
 public func attention_tensor_from_dlpack(
   _ managed: OpaquePointer!, _ tensor: UnsafeMutablePointer<attention_tensor>!
@@ -12,7 +13,8 @@ public func attention_tensor_from_dlpack(
     guard source.device_type == DLPack.cpu else {
       throw CallFailure("DLPack tensor lies on device type \(source.device_type); expected the CPU")
     }
-    guard let type = DLPack.types.first(where: { $0.code == source.code && $0.bits == source.bits }),
+    guard
+      let type = DLPack.types.first(where: { $0.code == source.code && $0.bits == source.bits }),
       source.lanes == 1
     else {
       throw CallFailure(
@@ -43,6 +45,7 @@ public func attention_tensor_from_dlpack(
   }
 }
 
+/// See `attention.h`.
 @c @implementation
 public func attention_tensor_to_dlpack(
   _ tensor: UnsafePointer<attention_tensor>!,

@@ -4,6 +4,7 @@ internal import Tensors
 
 // Norms, activations, rotary embedding and segment GEMM of `attention.h`.
 
+/// See `attention.h`.
 @c @implementation
 public func attention_rms_norm(
   _ device: OpaquePointer!, _ x: UnsafePointer<attention_tensor>!,
@@ -40,6 +41,7 @@ public func attention_rms_norm(
   }
 }
 
+/// See `attention.h`.
 @c @implementation
 public func attention_layer_norm(
   _ device: OpaquePointer!, _ x: UnsafePointer<attention_tensor>!,
@@ -60,6 +62,7 @@ public func attention_layer_norm(
   }
 }
 
+/// See `attention.h`.
 @c @implementation
 public func attention_gated_activation(
   _ device: OpaquePointer!, _ function: Int32, _ x: UnsafePointer<attention_tensor>!,
@@ -72,7 +75,8 @@ public func attention_gated_activation(
     guard x.rank > 0, target.rank == x.rank, x.columns == 2 * d, target.rows == x.rows,
       target.shape.dropLast() == x.shape.dropLast()
     else {
-      throw CallFailure("output has shape \(target.shape); expected \(x.shape), its last axis halved")
+      throw CallFailure(
+        "output has shape \(target.shape); expected \(x.shape), its last axis halved")
     }
     let rows = try FloatRows(x, .read, on: device, scratch)
     let result = try FloatRows(target, .write, on: device, scratch)
@@ -87,6 +91,7 @@ public func attention_gated_activation(
   }
 }
 
+/// See `attention.h`.
 @c @implementation
 public func attention_rope(
   _ device: OpaquePointer!, _ x: UnsafePointer<attention_tensor>!,
@@ -150,6 +155,7 @@ public func attention_rope(
   }
 }
 
+/// See `attention.h`.
 @c @implementation
 public func attention_segment_gemm(
   _ device: OpaquePointer!, _ x: UnsafePointer<attention_tensor>!,
@@ -188,6 +194,7 @@ public func attention_segment_gemm(
   }
 }
 
+/// See `attention.h`.
 @c @implementation
 public func attention_pack_bits(
   _ x: UnsafePointer<attention_tensor>!, _ offsets: UnsafePointer<attention_tensor>!,
@@ -211,7 +218,8 @@ public func attention_pack_bits(
     for i in 0..<segments.count {
       let bytes = (segments[i].count + 7) / 8
       guard byteStarts[i] >= 0, byteStarts[i] <= target.count - bytes else {
-        throw CallFailure("output has \(target.count) bytes; segment \(i) does not fit at \(byteStarts[i])")
+        throw CallFailure(
+          "output has \(target.count) bytes; segment \(i) does not fit at \(byteStarts[i])")
       }
       for byte in 0..<bytes {
         var value: UInt8 = 0

@@ -4,6 +4,7 @@ internal import Tensors
 
 // Softmax, sampling and speculation of `attention.h`.
 
+/// See `attention.h`.
 @c @implementation
 public func attention_softmax(
   _ device: OpaquePointer!, _ logits: UnsafePointer<attention_tensor>!,
@@ -26,6 +27,7 @@ public func attention_softmax(
   }
 }
 
+/// See `attention.h`.
 @c @implementation
 public func attention_sample(
   _ device: OpaquePointer!, _ scores: UnsafePointer<attention_tensor>!,
@@ -38,47 +40,57 @@ public func attention_sample(
     let scores = try TensorArgument(scores, "scores")
     try scores.require(nil, nil)
     let target = try TensorArgument(samples, "samples")
-    var rows = try FloatRows(scores, .read, on: device, scratch).view
-    if let chosen = try TensorArgument.optional(options.rows, "rows")?.integers() {
-      let gathered = MatrixView(
-        try scratch.floats(chosen.count * rows.columns), rows: chosen.count, columns: rows.columns)
-      for (i, row) in chosen.enumerated() {
-        guard (0..<rows.rows).contains(row) else {
-          throw CallFailure("rows names row \(row); scores has \(rows.rows)")
-        }
-        gathered.row(i).update(from: rows.row(row), count: rows.columns)
-      }
-      rows = gathered
-    }
-    try target.require(rows.rows)
-    let topK = try TensorArgument.optional(options.top_k, "top_k")?.integers() ?? []
-    let topP =
-      try TensorArgument.optional(options.top_p, "top_p")?.floatList(on: device, scratch) ?? []
-    let minP =
-      try TensorArgument.optional(options.min_p, "min_p")?.floatList(on: device, scratch) ?? []
-    for (name, count) in [("top_k", topK.count), ("top_p", topP.count), ("min_p", minP.count)]
-    where count > 1 && count != rows.rows {
-      throw CallFailure("\(name) has \(count) elements; expected 1 or \(rows.rows)")
-    }
-    func element<Value>(_ values: [Value], _ row: Int, _ other: Value) -> Value {
-      values.isEmpty ? other : values[values.count == 1 ? 0 : row]
-    }
-    let filters = (0..<rows.rows).map { row in
-      SamplingFilter(
-        topK: element(topK, row, 0), topP: element(topP, row, 1), minP: element(minP, row, 0),
-        order: options.joint != 0 ? .joint : .topKFirst)
-    }
-    let random = (0..<rows.rows).map {
+    let rows = try FloatRows(scores, .read, on: device, scratch).view
+    let chosen = try TensorArgument.optional(options.rows, "rows")?.integers()
+    let count = chosen?.count ?? rows.rows
+    try target.require(count)
+    let filters = try SamplingFilter.list(options, count, on: device, scratch)
+    let random = (0..<count).map {
       CounterRandom.Point(seed: options.seed, counter: options.offset &+ UInt64($0))
     }
+    let isLogits = options.logits != 0
+    if let chosen {
+      if let row = chosen.first(where: { !(0..<rows.rows).contains($0) }) {
+        throw CallFailure("rows names row \(row); scores has \(rows.rows)")
+      }
+      let tokens = try RepeatedSampler(device, rows, isLogits: isLogits, scratch)
+        .tokens(rows: chosen, filters, random)
+      return try target.store(tokens)
+    }
     let tokens =
-      options.logits != 0
+      isLogits
       ? try device.sampleFromLogits(rows, filters: filters, random: random)
       : try device.sampleFromProbabilities(rows, filters: filters, random: random)
     try target.store(tokens.map { $0 ?? -1 })
   }
 }
 
+extension SamplingFilter {
+  /// The filter of every sample, or one for all.
+  fileprivate static func list(
+    _ options: attention_sampling_options, _ count: Int, on device: CPUDevice, _ scratch: Scratch
+  ) throws -> [SamplingFilter] {
+    let topK = try TensorArgument.optional(options.top_k, "top_k")?.integers() ?? []
+    let topP =
+      try TensorArgument.optional(options.top_p, "top_p")?.floatList(on: device, scratch) ?? []
+    let minP =
+      try TensorArgument.optional(options.min_p, "min_p")?.floatList(on: device, scratch) ?? []
+    let counts = [("top_k", topK.count), ("top_p", topP.count), ("min_p", minP.count)]
+    for (name, found) in counts where found > 1 && found != count {
+      throw CallFailure("\(name) has \(found) elements; expected 1 or \(count)")
+    }
+    func element<Value>(_ values: [Value], _ row: Int, _ other: Value) -> Value {
+      values.isEmpty ? other : values[values.count == 1 ? 0 : row]
+    }
+    return (0..<(counts.contains { $0.1 > 1 } ? count : 1)).map { row in
+      SamplingFilter(
+        topK: element(topK, row, 0), topP: element(topP, row, 1), minP: element(minP, row, 0),
+        order: options.joint != 0 ? .joint : .topKFirst)
+    }
+  }
+}
+
+/// See `attention.h`.
 @c @implementation
 public func attention_filter(
   _ device: OpaquePointer!, _ kind: Int32, _ x: UnsafePointer<attention_tensor>!,
@@ -106,6 +118,7 @@ public func attention_filter(
   }
 }
 
+/// See `attention.h`.
 @c @implementation
 public func attention_chain_speculative(
   _ device: OpaquePointer!, _ draft: UnsafePointer<attention_tensor>!,

@@ -130,7 +130,8 @@ struct TensorArgument {
   /// Throws unless both have one shape.
   func require(like other: TensorArgument) throws {
     guard shape == other.shape else {
-      throw CallFailure("\(name) has shape \(shape); expected that of \(other.name), \(other.shape)")
+      throw CallFailure(
+        "\(name) has shape \(shape); expected that of \(other.name), \(other.shape)")
     }
   }
 
@@ -164,8 +165,10 @@ struct TensorArgument {
     return base + offset * type.bytes
   }
 
-  /// How many elements from number 0, `n`, 2·n … on are adjacent: the product of the last axes
-  /// that have no gaps. 1 where even the last one has.
+  /// The length of runs of adjacent elements.
+  ///
+  /// Elements `i·n ..< (i + 1)·n` are adjacent: n is the product of the last axes without gaps, 1
+  /// where even the last one has some.
   var adjacent: Int {
     var run = 1
     var axis = rank - 1

@@ -36,7 +36,11 @@ indirect enum VariantText {
         stack.append([])
       } else if c == ")" {
         guard let list = stack.popLast() else { throw CallFailure("variant: “)” without “(”") }
-        if stack.isEmpty { result = .list(list) } else { stack[stack.count - 1].append(.list(list)) }
+        if stack.isEmpty {
+          result = .list(list)
+        } else {
+          stack[stack.count - 1].append(.list(list))
+        }
       }
     }
     guard word.isEmpty, stack.isEmpty, let result else {
@@ -116,7 +120,8 @@ extension AttentionVariant {
     let arguments = clause.arguments
     func require(_ count: Int) throws {
       guard arguments.count == count else {
-        throw CallFailure("variant: (\(clause.name) …) has \(arguments.count) arguments; expected \(count)")
+        throw CallFailure(
+          "variant: (\(clause.name) …) has \(arguments.count) arguments; expected \(count)")
       }
     }
     switch clause.name {
@@ -138,7 +143,9 @@ extension AttentionVariant {
     case "sigmoid": self = .sigmoid(bias: try arguments[0].number("the bias"))
     case "alibi":
       let heads = try arguments[0].integer("the number of heads")
-      guard (1...1 << 20).contains(heads) else { throw CallFailure("variant: alibi of \(heads) heads") }
+      guard (1...1 << 20).contains(heads) else {
+        throw CallFailure("variant: alibi of \(heads) heads")
+      }
       self = .alibi(heads: heads)
     case "alibi-slopes": self = .alibi(slopes: try arguments.map { try $0.number("a slope") })
     case "sinks": self = .sink(logits: try arguments.map { try $0.number("a sink") })
@@ -150,7 +157,8 @@ extension AttentionVariant {
       let factor = try arguments[2].number("the scale")
       self = .rope(
         pairing == "half-split" ? .halfSplit : .interleaved,
-        base: try arguments[1].number("theta"), scaling: factor == 1 ? .none : .linear(factor: factor))
+        base: try arguments[1].number("theta"),
+        scaling: factor == 1 ? .none : .linear(factor: factor))
     case "streaming":
       self = .streaming(
         sinks: try arguments[0].integer("the number of sinks"),
@@ -273,7 +281,8 @@ struct VariantScope {
     func argument(_ i: Int) throws -> Symbol { try number(arguments[i]) }
     func require(_ count: Int) throws {
       guard arguments.count == count else {
-        throw CallFailure("variant: (\(name) …) has \(arguments.count) arguments; expected \(count)")
+        throw CallFailure(
+          "variant: (\(name) …) has \(arguments.count) arguments; expected \(count)")
       }
     }
     if let function = Self.unary[name] {
@@ -332,7 +341,8 @@ struct VariantScope {
     let (name, arguments) = try text.clause()
     func require(_ count: Int) throws {
       guard arguments.count == count else {
-        throw CallFailure("variant: (\(name) …) has \(arguments.count) arguments; expected \(count)")
+        throw CallFailure(
+          "variant: (\(name) …) has \(arguments.count) arguments; expected \(count)")
       }
     }
     if let compare = Self.comparisons[name] {
