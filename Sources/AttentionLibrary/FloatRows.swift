@@ -1,29 +1,29 @@
 internal import Attention
 internal import CMicrokernels
-internal import Devices
-internal import Tensors
+package import Devices
+package import Tensors
 
 /// A tensor of floats as the engine's operators take it: rows of 32-bit floats.
 ///
 /// 32-bit floats whose rows are adjacent elements at equal distances are used where they lie;
 /// everything else is converted into memory of its own, and written back by `store`.
-struct FloatRows {
+package struct FloatRows {
   /// The rows.
-  let view: MatrixView
+  package let view: MatrixView
   private let tensor: TensorArgument
   private let type: ElementType
   private let isCopy: Bool
   private let device: CPUDevice
 
   /// What a call does to a tensor.
-  enum Access {
+  package enum Access {
     case read, write, update
   }
 
   /// - Parameters:
   ///   - trailing: The last axes that make up a row.
   ///   - scratch: Memory to copy into; it must outlive every use of the rows.
-  init(
+  package init(
     _ tensor: TensorArgument, trailing: Int = 1, _ access: Access, on device: CPUDevice,
     _ scratch: Scratch
   ) throws {
@@ -73,7 +73,7 @@ struct FloatRows {
   }
 
   /// Writes a converted copy back.
-  func store() {
+  package func store() {
     guard isCopy else { return }
     let kernels = device.attentionKernels[type]
     forEachRun { number, count, step in
@@ -102,9 +102,12 @@ struct FloatRows {
 /// Memory that calls convert tensors into.
 ///
 /// - Invariant: Used by one call at a time, which keeps it alive to its end.
-final class Scratch {
+package final class Scratch {
   private var buffers: [AlignedBuffer] = []
   private var taken = 0
+
+  /// No memory yet.
+  package init() {}
 
   /// Begins a call: everything may be taken again.
   func begin() { taken = 0 }

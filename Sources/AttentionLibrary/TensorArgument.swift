@@ -1,23 +1,23 @@
-internal import CAttention
+package import CAttention
 internal import Tensors
 
 /// A tensor that a caller described, checked: its memory's extent is finite and its axes are known.
 ///
 /// - Invariant: As the caller promises, `base` addresses every element that the strides reach, for
 ///   the length of the call.
-struct TensorArgument {
+package struct TensorArgument {
   /// The most axes.
   static let maximumRank = 6
 
   let name: String
-  let base: UnsafeMutableRawPointer
-  let type: ElementKind
+  package let base: UnsafeMutableRawPointer
+  package let type: ElementKind
   let rank: Int
   let count: Int
   private var axes: InlineArray<6, (length: Int, stride: Int)>
 
   /// An element's form.
-  enum ElementKind: Int32 {
+  package enum ElementKind: Int32, Sendable {
     case float32, float16, bfloat16, float8E4M3, float8E5M2, int8, uint8, int32, int64, bool
 
     /// The stored form of floats; `nil` for integers other than int8.
@@ -44,7 +44,7 @@ struct TensorArgument {
   }
 
   /// Checks a description; `name` is the argument's, for messages.
-  init(_ pointer: UnsafePointer<attention_tensor>?, _ name: String) throws {
+  package init(_ pointer: UnsafePointer<attention_tensor>?, _ name: String) throws {
     guard let pointer else { throw CallFailure("\(name) is NULL; expected a tensor") }
     let tensor = pointer.pointee
     guard let type = ElementKind(rawValue: tensor.type) else {
@@ -96,9 +96,9 @@ struct TensorArgument {
   func length(_ axis: Int) -> Int { axes[axis < 0 ? rank + axis : axis].length }
 
   /// The distance between indices of an axis, in elements.
-  func stride(_ axis: Int) -> Int { axes[axis < 0 ? rank + axis : axis].stride }
+  package func stride(_ axis: Int) -> Int { axes[axis < 0 ? rank + axis : axis].stride }
 
-  var shape: [Int] { (0..<rank).map { axes[$0].length } }
+  package var shape: [Int] { (0..<rank).map { axes[$0].length } }
 
   /// The product of all lengths but the last; 1 for a vector.
   var rows: Int { (0..<max(rank - 1, 0)).reduce(1) { $0 * axes[$1].length } }

@@ -1,4 +1,4 @@
-internal import Attention
+package import Attention
 
 /// A variant's text as a tree of words and lists.
 indirect enum VariantText {
@@ -82,7 +82,7 @@ indirect enum VariantText {
 
 extension AttentionVariant {
   /// The variant of a text in the notation of `attention.h`.
-  init(text: String) throws {
+  package init(text: String) throws {
     let (head, parts) = try VariantText(parsing: text).clause()
     guard head == "variant", let name = try parts.first?.word("a name") else {
       throw CallFailure("variant: expected (variant NAME …), found (\(head) …)")

@@ -1,8 +1,7 @@
+import AttentionLibrary
 import CAttention
 import Devices
 import Testing
-
-@testable import AttentionLibrary
 
 /// A description of memory in the tests' hands.
 private func describe(

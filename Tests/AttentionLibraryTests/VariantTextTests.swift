@@ -1,7 +1,6 @@
+import Attention
+import AttentionLibrary
 import Testing
-
-@testable import Attention
-@testable import AttentionLibrary
 
 // A text and the same definition in Swift leave equal variants, trees and parameters.
 @Suite struct VariantTextTests {
