@@ -136,6 +136,15 @@ class Batches(Numbers):
                 self.assertClose(with_sinks[r : r + 1], dense(q[r : r + 1], k, v, sinks=sinks)[0])
                 self.assertClose(scaled[r : r + 1], dense(q[r : r + 1], k * 0.5, v * 3)[0])
 
+    def test_pages_of_one_token(self):
+        k, v, q = self.normal(6, 2, 64), self.normal(6, 2, 64), self.normal(1, 4, 64)
+        pages = np.array([5, 0, 3])
+        wrapper = flashinfer.BatchDecodeWithPagedKVCacheWrapper()
+        wrapper.plan(np.array([0, 3]), pages, np.array([1]), 4, 2, 64, 1)
+        expected = dense(q, k[pages], v[pages])[0]
+        self.assertClose(wrapper.run(q, (k, v)), expected)
+        self.assertClose(wrapper.run(q, (k[:, None], v[:, None])), expected)
+
     def test_prefill_with_masks(self):
         cache, indptr, pages, last, parts = self.paged()
         offsets = np.array([0, 3, 4, 4, 12])

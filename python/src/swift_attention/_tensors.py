@@ -153,7 +153,7 @@ def paged(cache: Any, kv_layout: str, name: str = "paged_kv_cache") -> tuple[byt
     """Descriptions of keys and values as ``[pages, page size, heads, d]``, and what to keep alive.
 
     ``cache`` is one tensor ``[pages, 2, …]`` or a pair of tensors ``[pages, …]``, in layout NHD
-    (page size, heads, d) or HND (heads, page size, d).
+    (page size, heads, d) or HND (heads, page size, d). Pages of one token may lack their axis.
     """
     if isinstance(cache, (tuple, list)):
         if len(cache) != 2:
@@ -175,6 +175,11 @@ def paged(cache: Any, kv_layout: str, name: str = "paged_kv_cache") -> tuple[byt
         parts = [(x, data, code, rest, steps), (x, second, code, rest, steps)]
     described = []
     for x, data, code, shape, strides in parts:
+        if len(shape) == 3:
+            # Pages of one token without an axis of their own.
+            axis = 2 if kv_layout == "HND" else 1
+            shape = (*shape[:axis], 1, *shape[axis:])
+            strides = (*strides[:axis], strides[0], *strides[axis:])
         if len(shape) != 4:
             raise AttentionError(f"{name} has shape {tuple(shape)}; expected four axes a part")
         if kv_layout == "HND":

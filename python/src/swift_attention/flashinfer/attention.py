@@ -38,9 +38,11 @@ class BatchAttention:
         use_profiler: bool = False,
     ) -> None:
         """Plans a batch: ``kv_len_arr[r]`` keys of request r in its pages."""
+        queries = tensors.integers(qo_indptr, "qo_indptr")
         batch = (
-            tensors.integers(qo_indptr, "qo_indptr"),
-            tensors.integers(kv_indptr, "kv_indptr"),
+            queries,
+            # Offsets past the batch's are not read.
+            tensors.integers(kv_indptr, "kv_indptr")[: queries.size],
             tensors.integers(kv_indices, "kv_indices"),
             page_size,
         )

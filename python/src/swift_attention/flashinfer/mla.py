@@ -58,6 +58,7 @@ class BatchMLAPagedAttentionWrapper:
     ) -> None:
         """Plans a batch: ``kv_len_arr[r]`` keys of request r in its pages."""
         pages = tensors.integers(kv_indices, "kv_indices")
+        queries = tensors.integers(qo_indptr, "qo_indptr")
         self._pages = int(pages.max()) + 1 if pages.size else 1
         self._dimensions = (head_dim_ckv, head_dim_kpe)
         self._planned.plan(
@@ -66,8 +67,9 @@ class BatchMLAPagedAttentionWrapper:
                 sm_scale=sm_scale,
             ),
             (num_heads, 1, head_dim_ckv + head_dim_kpe, head_dim_ckv),
-            tensors.integers(qo_indptr, "qo_indptr"),
-            tensors.integers(kv_indptr, "kv_indptr"),
+            queries,
+            # Offsets past the batch's are not read.
+            tensors.integers(kv_indptr, "kv_indptr")[: queries.size],
             pages,
             page_size,
             kv_lengths=tensors.integers(kv_len_arr, "kv_len_arr"),
