@@ -1,6 +1,7 @@
 import AttentionLibrary
 import CAttention
 import Devices
+import Tensors
 import Testing
 
 /// A description of memory in the tests' hands.
