@@ -524,7 +524,7 @@ def _item_masks(
     A request's ``positions`` count from 0 at each item's delimiter, in a row of ``stride``; the
     queries are its last tokens.
     """
-    prefix = tensors.integers(prefixes, "prefix_len_ptr")
+    prefix = tensors.integers(prefixes, "prefix_len_ptr", rank=None).reshape(-1)
     places = tensors.integers(positions, "token_pos_in_items_ptr", rank=None).reshape(-1)
     parts = []
     for r, length in enumerate(lengths):
