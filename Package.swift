@@ -29,6 +29,8 @@ let package = Package(
   name: "swift-attention",
   products: [
     .library(name: "Attention", targets: ["Attention"]),
+    // libattention, the C interface: `Sources/CAttention/attention.h`.
+    .library(name: "attention", type: .dynamic, targets: ["AttentionLibrary"]),
     .library(name: "LanguageModels", targets: ["LanguageModels", "Inference", "ModelStore"]),
     .library(name: "Transformer", targets: ["Transformer"]),
     .library(name: "Checkpoints", targets: ["Checkpoints"]),
@@ -67,6 +69,8 @@ let package = Package(
       name: "kernel-check",
       dependencies: ["Attention", "Checkpoints", "Devices", "Tensors", "CMicrokernels"],
       path: "Sources/KernelCheck", swiftSettings: swift),
+    // The header of libattention; its functions are those of AttentionLibrary.
+    .systemLibrary(name: "CAttention"),
     // Kernels are useless without optimisation, in debug builds too.
     .target(name: "CMicrokernels", cSettings: [.unsafeFlags(["-O3"])]),
     // Counts what tests allocate, by defining malloc; tests only.
@@ -93,6 +97,9 @@ let package = Package(
       ],
       resources: [.embedInCode("ChatPage/chat.html")],
       testsUse: ["TestModels"])
+    + room(
+      "AttentionLibrary",
+      uses: ["Attention", "CAttention", "CMicrokernels", "Devices", "Tensors"])
     + room(
       "Inference", uses: ["LanguageModels", "Tokenizers", "Attention", "Devices", "Tensors"],
       testsUse: ["TestModels", "Checkpoints"])

@@ -56,6 +56,56 @@ extension PagedKVCache {
     }
   }
 
+  /// Distances in the memory of a foreign pool, in elements; those of a head are adjacent.
+  public struct ForeignStrides: Sendable, Hashable {
+    /// From one page to the next.
+    public var page: Int
+    /// From one head to the next.
+    public var head: Int
+    /// From one token to the next.
+    public var token: Int
+
+    /// Distances in elements.
+    public init(page: Int, head: Int, token: Int) {
+      (self.page, self.head, self.token) = (page, head, token)
+    }
+
+    func bytes(_ size: Int) -> Geometry.Strides {
+      .init(page: page * size, head: head * size, token: token * size)
+    }
+  }
+
+  /// Keys and values that someone else keeps in any strides: caches of both in one tensor, slices
+  /// and transposed axes; used in place without copying.
+  ///
+  /// - Parameters:
+  ///   - borrowingKeys: The first key. All rows that the strides reach must stay valid and unmoved
+  ///     while the cache lives; distances are below 2⁴² elements.
+  ///   - values: The first value; it may lie within the keys.
+  ///   - owner: Kept alive as long as the cache.
+  public convenience init(
+    borrowingKeys keys: UnsafeMutableRawPointer, keyStrides: ForeignStrides,
+    values: UnsafeMutableRawPointer, valueStrides: ForeignStrides, pageCount: Int, pageSize: Int,
+    kvHeads: Int, headDimension: Int, valueDimension: Int? = nil, elementType: ElementType,
+    keyScales: [Float]? = nil, valueScales: [Float]? = nil, owner: AnyObject? = nil
+  ) throws(Failure) {
+    for strides in [keyStrides, valueStrides] {
+      for stride in [strides.page, strides.head, strides.token] where stride.magnitude >= 1 << 42 {
+        throw .tooLarge
+      }
+    }
+    try self.init(
+      pageCount: pageCount, pageSize: pageSize, kvHeads: kvHeads, headDimension: headDimension,
+      valueDimension: valueDimension ?? headDimension, elementType: elementType,
+      keyScales: keyScales, valueScales: valueScales
+    ) { sizes throws(Failure) in
+      let geometry = Geometry(
+        pageSize: pageSize, key: keyStrides.bytes(sizes.elementBytes),
+        value: valueStrides.bytes(sizes.elementBytes))
+      return Memory(geometry: geometry, keys: keys, values: values, owner: owner, byteCount: 0)
+    }
+  }
+
   /// An empty latent cache, for multi-head latent attention in its absorbed form (arXiv 2405.04434).
   ///
   /// One row a token is the key of every query head, and its first `latentDimension` elements are
