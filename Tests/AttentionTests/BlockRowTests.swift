@@ -402,7 +402,8 @@ import Testing
             && (all[$0].kvHead ?? head) == head && chosen[$0].contains(position / pageSize)
         }
       }
-      try test.check(device, "case \(number)")
+      // Rows of two elements may nearly cancel.
+      try test.check(device, "case \(number)", tolerance: 2)
     }
   }
 

@@ -13,7 +13,7 @@ import Tokenizers
   /// gets alone.
   @Test(arguments: [ElementType.float16, .bfloat16, .float32])
   func batchedAnswersEqualThoseAlone(kvType: ElementType) async throws {
-    let requests = Harness.requests(64, seed: 5)
+    let requests = Harness.requests(64, seed: 5, maxTokens: 20...60)
     let alone = try Harness.engine {
       $0.kvType = kvType; $0.prefixCaching = false
     }
@@ -23,7 +23,7 @@ import Tokenizers
 
     let engine = try Harness.engine(threads: 1) {
       $0.kvType = kvType
-      $0.pageCount = 24
+      $0.pageCount = 16
       $0.tokenBudget = 37
       $0.maxRunning = 20
     }
