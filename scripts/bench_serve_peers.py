@@ -167,7 +167,7 @@ def parallel(options):
     """Continuations of one long prompt, composable formats on and off."""
     rows = []
     counts = [1, 4, 16, 64] if options.quick else [1, 2, 4, 8, 16, 32, 64]
-    for label, flags in (("composable", []), ("single format", ["--no-composition"])):
+    for label, flags in (("composable", ["--compose"]), ("single format", [])):
         with serving("attn", options, *flags) as url:
             for n in counts:
                 rows += load(options, url, label, "--concurrency", 1, "--requests", 2 if options.quick else 4,
