@@ -8,6 +8,7 @@ Needs only Python. A request that ends the server is kept in .build/serve-fuzz.
 """
 
 import argparse
+import copy
 import json
 import multiprocessing
 import os
@@ -123,7 +124,7 @@ def damaged_json(rng, value):
         path = rng.choice(list(places(value)))
         if not path:
             if rng.random() < 0.05:
-                value = rng.choice(VALUES)
+                value = copy.deepcopy(rng.choice(VALUES))
             continue
         parent = value
         try:
@@ -131,7 +132,7 @@ def damaged_json(rng, value):
                 parent = parent[key]
             kind = rng.random()
             if kind < 0.6:
-                parent[path[-1]] = rng.choice(VALUES)
+                parent[path[-1]] = copy.deepcopy(rng.choice(VALUES))
             elif kind < 0.8:
                 del parent[path[-1]]
             elif isinstance(parent, dict):
