@@ -16,25 +16,13 @@ Packages: torch==2.13.0+cpu, numpy; a C++ compiler for torch.compile.
 
 import argparse
 import json
-import statistics
 import sys
-import time
 
 import torch
 import torch.nn.functional as F
 from torch.nn.attention.flex_attention import create_block_mask, flex_attention
 
-
-def timed(run, budget):
-    """Median seconds of a call, after one to warm up."""
-    run()
-    times = []
-    # Three calls at least, unless they take ten times what they may.
-    while not times or sum(times) < (budget if len(times) >= 3 else 10 * budget):
-        start = time.perf_counter()
-        run()
-        times.append(time.perf_counter() - start)
-    return statistics.median(times)
+from peer_timing import timed
 
 
 class Workload:

@@ -1,4 +1,5 @@
 import Inference
+import Tensors
 import Testing
 import Tokenizers
 
@@ -47,7 +48,7 @@ import Tokenizers
   /// Nesting needs a stack: brackets match.
   @Test func bracketsMatch() throws {
     let grammar = "root ::= (\"(\" root \")\" | \"[\" root \"]\")*"
-    var random = SplitMix(seed: 3)
+    var random = SplitMix(state: 3)
     let constraint = try TokenConstraint(
       .ebnf(grammar), tokenizer: try TestVocabulary.byteLevel([]))
     for _ in 0..<400 {

@@ -1,4 +1,5 @@
 import Inference
+import Tensors
 import Testing
 import Tokenizers
 
@@ -46,7 +47,7 @@ import Tokenizers
     let tokenizer = try TestVocabulary.mixed(seed: 21)
     let constraint = try Self.constraint(schema, tokenizer)
     let oracle = SchemaOracle(root: try JSON(parsing: schema))
-    var sampler = ConstraintSampler(tokenizer: tokenizer, random: SplitMix(seed: 5))
+    var sampler = ConstraintSampler(tokenizer: tokenizer, random: SplitMix(state: 5))
     var found = 0
     for length in 0..<40 {
       guard let bytes = try sampler.text(constraint, length: length, most: 1_500) else { continue }
@@ -60,7 +61,7 @@ import Tokenizers
   @Test(arguments: schemas) func masksEqualBruteForce(_ schema: String) throws {
     let tokenizer = try TestVocabulary.mixed(seed: 22, count: 300)
     let constraint = try Self.constraint(schema, tokenizer)
-    var random = SplitMix(seed: 6)
+    var random = SplitMix(state: 6)
     var mask = TokenMask(count: 0)
     for _ in 0..<3 {
       var state = constraint.makeState()

@@ -1,4 +1,5 @@
 import Inference
+import Tensors
 import Testing
 import Tokenizers
 
@@ -23,7 +24,7 @@ import Tokenizers
       ])
       : try TestVocabulary.mixed(seed: seed)
     let constraint = try TokenConstraint(Self.grammars[grammar], tokenizer: tokenizer)
-    var random = SplitMix(seed: seed)
+    var random = SplitMix(state: seed)
     var mask = TokenMask(count: 0)
     for _ in 0..<6 {
       var state = constraint.makeState()
@@ -92,7 +93,7 @@ import Tokenizers
     let trie = TokenTrie(tokenizer)
     let small = try TokenConstraint(.jsonObject, trie: trie, memoryLimit: 30_000)
     let large = try TokenConstraint(.jsonObject, trie: trie)
-    var random = SplitMix(seed: 5)
+    var random = SplitMix(state: 5)
     var (a, b) = (TokenMask(count: 0), TokenMask(count: 0))
     var (x, y) = (small.makeState(), large.makeState())
     let old = x
@@ -129,7 +130,7 @@ import Tokenizers
       for seed in 0..<8 {
         group.addTask {
           var sampler = ConstraintSampler(
-            tokenizer: tokenizer, random: SplitMix(seed: UInt64(seed)))
+            tokenizer: tokenizer, random: SplitMix(state: UInt64(seed)))
           for _ in 0..<10 {
             if let bytes = try sampler.text(constraint) { _ = try JSON(parsing: bytes) }
           }

@@ -1,6 +1,7 @@
 import Foundation
 import Inference
 import LanguageModels
+import Tensors
 import Testing
 import Tokenizers
 
@@ -37,7 +38,7 @@ import Tokenizers
   func masksEqualBruteForce(_ grammar: Int) throws {
     let tokenizer = try Tokenizer(checkpoint: Self.path)
     let constraint = try TokenConstraint(Self.grammars[grammar], tokenizer: tokenizer)
-    var random = SplitMix(seed: 8)
+    var random = SplitMix(state: 8)
     var mask = TokenMask(count: 0)
     var state = constraint.makeState()
     for _ in 0..<12 {

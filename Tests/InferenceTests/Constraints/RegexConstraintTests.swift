@@ -1,4 +1,5 @@
 import Inference
+import Tensors
 import Testing
 import Tokenizers
 
@@ -23,7 +24,7 @@ import Tokenizers
     let tokenizer = try TestVocabulary.mixed(seed: 11)
     let constraint = try TokenConstraint(.regex(pattern), tokenizer: tokenizer)
     let regex = try Regex(pattern).matchingSemantics(.unicodeScalar)
-    var sampler = ConstraintSampler(tokenizer: tokenizer, random: SplitMix(seed: 11))
+    var sampler = ConstraintSampler(tokenizer: tokenizer, random: SplitMix(state: 11))
     for _ in 0..<60 {
       guard let bytes = try sampler.text(constraint, length: 12, most: 400) else { continue }
       let text = try #require(String(validating: bytes, as: UTF8.self))

@@ -1,3 +1,4 @@
+import Tensors
 import Testing
 import Tokenizers
 
@@ -51,7 +52,7 @@ enum TestVocabulary {
       " ", "\n", "\n  ", "\\", "\\\"", "\\u", "0", "1", "12", "3.5", "-", "e", "true", "false",
       "null", "name", "age", "a", "b", "c", "ab", "é", "日本", "🙂", "T", "Z", "-0", ".", "@", "z",
     ]
-    var random = SplitMix(seed: seed)
+    var random = SplitMix(state: seed)
     var texts: Set<[UInt8]> = [Array("🙂".utf8.prefix(2)), Array("日".utf8.suffix(2)), [0xed, 0xa0]]
     while texts.count < count {
       var bytes: [UInt8] = []
@@ -62,20 +63,5 @@ enum TestVocabulary {
       if bytes.count > 1 { texts.insert(bytes) }
     }
     return try byteLevel(texts.sorted { $0.lexicographicallyPrecedes($1) })
-  }
-}
-
-/// Random bits from a seed.
-struct SplitMix: RandomNumberGenerator {
-  private var state: UInt64
-
-  init(seed: UInt64) { state = seed }
-
-  mutating func next() -> UInt64 {
-    state &+= 0x9e37_79b9_7f4a_7c15
-    var z = state
-    z = (z ^ z >> 30) &* 0xbf58_476d_1ce4_e5b9
-    z = (z ^ z >> 27) &* 0x94d0_49bb_1331_11eb
-    return z ^ z >> 31
   }
 }

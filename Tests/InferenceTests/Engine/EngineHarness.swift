@@ -2,6 +2,7 @@ import Devices
 import Inference
 import LanguageModels
 import TestModels
+import Tensors
 import Testing
 import Tokenizers
 
@@ -35,7 +36,7 @@ enum Harness {
   static func requests(_ count: Int, seed: UInt64, maxTokens: ClosedRange<Int> = 1...40)
     -> [InferenceRequest]
   {
-    var random = SplitMix(seed: seed)
+    var random = SplitMix(state: seed)
     func text(_ length: Int) -> [TokenID] {
       (0..<length).map { _ in TokenID.random(in: 0..<256, using: &random) }
     }

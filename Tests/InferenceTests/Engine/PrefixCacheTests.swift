@@ -1,4 +1,5 @@
 import Inference
+import Tensors
 import Testing
 import Tokenizers
 
@@ -7,7 +8,7 @@ import Tokenizers
   /// Sequences over three letters share beginnings often.
   @Test(arguments: [1, 2, 4], 0..<6)
   func agreesWithAList(pageSize: Int, seed: Int) {
-    var random = SplitMix(seed: UInt64(seed))
+    var random = SplitMix(state: UInt64(seed))
     var pool = PagePool(pageCount: 60, pageSize: pageSize)
     var cache = PrefixCache(pageSize: pageSize)
     // What is known to be cached: beginnings of whole pages and the page that ends each.
