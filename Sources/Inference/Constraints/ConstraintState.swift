@@ -28,7 +28,9 @@ public struct ConstraintState: Sendable {
   /// end, they alone, or none if the vocabulary has none.
   ///
   /// - Parameter mask: as long as the vocabulary; another length becomes so.
-  public mutating func fillMask(_ mask: inout TokenMask) {
+  /// - Throws: `ConstraintError.tooComplex` where the grammar is so ambiguous here that finding the
+  ///   tokens would take others' time.
+  public mutating func fillMask(_ mask: inout TokenMask) throws(ConstraintError) {
     if mask.count != constraint.vocabularySize {
       mask = TokenMask(count: constraint.vocabularySize)
     }
@@ -37,7 +39,10 @@ public struct ConstraintState: Sendable {
       return
     }
     moveFromLargeTables()
-    tables.masks.withLock { $0.fill(&mask.words, configuration) }
+    let isFound = tables.masks.withLock { $0.fill(&mask.words, configuration) }
+    guard isFound else {
+      throw .tooComplex("what may follow is too ambiguous to be found for every token")
+    }
   }
 
   /// Takes the next token.

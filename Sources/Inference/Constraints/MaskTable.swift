@@ -23,6 +23,11 @@ struct MaskTable {
   private var maskBytes = 0
   /// The configurations on the path to the node of a walk.
   private var path: [Int32]
+  /// Where the table's work ends the walks for a mask.
+  private var workLimit = 0
+
+  /// The most items that are looked at for one mask: a fraction of a second.
+  private static let mostWork = 20_000_000
 
   /// - Parameter classes: those of the automaton's states for texts as long as the longest token.
   init(_ automaton: PushdownAutomaton, _ trie: TokenTrie, _ classes: LookaheadClasses) {
@@ -54,16 +59,19 @@ struct MaskTable {
   }
 
   /// The tokens that may follow a configuration; those that end a generation where it is complete.
-  mutating func fill(_ mask: inout [UInt64], _ configuration: Int32) {
+  ///
+  /// - Returns: Whether they were found; not where it would take too long.
+  mutating func fill(_ mask: inout [UInt64], _ configuration: Int32) -> Bool {
     for i in mask.indices { mask[i] = 0 }
     if let known = masks[configuration] {
       known.formUnion(into: &mask)
-      return
+      return true
     }
+    workLimit = table.work + Self.mostWork
     let key = table.configurations[Int(configuration)]
     var ignored = Findings()
     for item in key.items {
-      let own = stateMask(item.state)
+      guard let own = stateMask(item.state) else { return false }
       let depth = table.stacks.depth(item.stacks)
       if depth + own.reach > ConfigurationTable.deepestStack {
         walk(below: 0, from: table.alone(item), into: &mask, found: &ignored)
@@ -75,21 +83,24 @@ struct MaskTable {
       if outside == ConfigurationTable.dead { continue }
       for node in own.escapes { walk(below: node, from: outside, into: &mask, found: &ignored) }
     }
+    guard table.work < workLimit else { return false }
     if key.flags.contains(.complete) {
       for id in trie.endOfGeneration { mask[Int(id) >> 6] |= 1 << (UInt64(id) & 63) }
     }
     let kept = CompactMask(mask)
     masks[configuration] = kept
     maskBytes += kept.byteCount
+    return true
   }
 
-  private mutating func stateMask(_ item: Int32) -> StateMask {
+  private mutating func stateMask(_ item: Int32) -> StateMask? {
     let state = classes.representatives[Int(item)]
     if let known = stateMasks[state] { return known }
     var accepted = [UInt64](repeating: 0, count: (trie.vocabularySize + 63) / 64)
     let alone = table.alone(.init(state: state, stacks: table.stacks.hidden))
     var found = Findings()
     walk(below: 0, from: alone, into: &accepted, found: &found)
+    guard table.work < workLimit else { return nil }
     let result = StateMask(
       accepted: CompactMask(accepted), escapes: found.escapes, reach: found.reach)
     stateMasks[state] = result
@@ -104,14 +115,15 @@ struct MaskTable {
     var reach: Int32 = 0
   }
 
-  /// Adds the tokens below a node of the trie whose remaining bytes the configuration allows.
+  /// Adds the tokens below a node of the trie whose remaining bytes the configuration allows; not
+  /// all of them where the work limit is reached.
   private mutating func walk(
     below node: Int32, from: Int32, into mask: inout [UInt64], found: inout Findings
   ) {
     var i = Int(node) + 1
     let end = Int(trie.ends[Int(node)])
     path[Int(trie.depths[Int(node)])] = from
-    while i < end {
+    while i < end, table.work < workLimit {
       let depth = Int(trie.depths[i])
       let next = table.step(path[depth - 1], trie.bytes[i])
       if next == ConfigurationTable.dead {

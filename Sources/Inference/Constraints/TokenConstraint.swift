@@ -10,7 +10,7 @@ public import Tokenizers
 /// let constraint = try TokenConstraint(.regex("[0-9]+"), tokenizer: tokenizer)
 /// var state = constraint.makeState()
 /// var mask = TokenMask(count: tokenizer.vocabularySize)
-/// state.fillMask(&mask)
+/// try state.fillMask(&mask)
 /// ```
 public final class TokenConstraint: Sendable {
   /// What the text must be.

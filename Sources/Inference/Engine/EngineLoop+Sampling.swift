@@ -81,16 +81,17 @@ extension EngineLoop {
       if block[..<drawCount].allSatisfy({ $0.sequence.draft.isEmpty }) {
         try draw(block[..<drawCount], logits)
       } else {
-        for i in 0..<drawCount { try draw(block[i...i], logits) }
+        for i in 0..<drawCount
+        where block[i].sequence.finish == nil && block[i].sequence.node == block[i].node {
+          try draw(block[i...i], logits)
+        }
       }
     }
   }
 
-  /// Draws a token for each of some rows, as far as it is their turn.
+  /// Draws a token for each of some rows.
   private func draw(_ outputs: ArraySlice<Output>, _ logits: MatrixView) throws {
-    guard let first = outputs.first, first.sequence.finish == nil,
-      first.sequence.node == first.node
-    else { return }
+    if outputs.isEmpty { return }
     var reports = [LogitReport?](repeating: nil, count: outputs.count)
     for (i, output) in outputs.enumerated() {
       let row = logits.row(outputs.startIndex + i)
@@ -150,7 +151,11 @@ extension EngineLoop {
       }
     }
     if sequence.constraint != nil {
-      sequence.constraint?.fillMask(&mask)
+      do throws(ConstraintError) {
+        try sequence.constraint?.fillMask(&mask)
+      } catch {
+        return end(sequence, .failed(error.description))
+      }
       var logits = UnsafeMutableBufferPointer(start: row, count: count).mutableSpan
       mask.apply(to: &logits)
     }

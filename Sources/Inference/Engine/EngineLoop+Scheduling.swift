@@ -1,4 +1,5 @@
 import LanguageModels
+import Tokenizers
 
 // One rule: each step gives every running sequence some of the tokens it has not computed yet,
 // within one budget. Prefill, decode, chunks and recomputation are what it looks like from outside.
@@ -41,12 +42,15 @@ extension EngineLoop {
   /// Makes sequences that wait run, as long as rows, places and pages last.
   private func admit(_ budget: inout Int) {
     var places = options.maxRunning - running.reduce(0) { $0 + $1.slots }
+    var begun = 0
+    defer { published.left(begun) }
     while budget > 0, let next = waiting.first, next.slots <= places {
       let owner = next.owner
       let looksUp =
         sharesPrefixes && !owner.request.promptLogprobs && !owner.isEmbedding
       // The last token is always computed: its logits choose the next one.
       let found = looksUp ? cache.match(next.tokens, limit: next.tokens.count - 1) : []
+      if looksUp, isBeingComputed(next.tokens, beyond: found.count) { return }
       for page in found { pool.retain(page) }
       let needed = limits.pages(tokens: next.tokens.count) - found.count
       // A page in reserve for each that runs keeps newcomers from being preempted at once.
@@ -63,6 +67,7 @@ extension EngineLoop {
         owner.hasRun = true
         owner.cachedTokens = next.computed
         mailbox.left()
+        begun += 1
         statistics.promptTokens += next.tokens.count
         if looksUp {
           statistics.prefixQueries += next.tokens.count
@@ -78,6 +83,18 @@ extension EngineLoop {
       } else {
         return
       }
+    }
+  }
+
+  /// Whether a sequence that runs is just computing more of the beginning of `tokens` than the first
+  /// `pages` pages: then it is worth waiting for, since every step brings it into the cache.
+  private func isBeingComputed(_ tokens: [TokenID], beyond pages: Int) -> Bool {
+    let start = pages * options.pageSize
+    let end = start + options.pageSize
+    guard end < tokens.count else { return false }
+    return running.contains { other in
+      other.generated == 0 && !other.owner.isEmbedding && other.computed <= start
+        && other.tokens.count >= end && other.tokens[..<end].elementsEqual(tokens[..<end])
     }
   }
 

@@ -197,6 +197,7 @@ final class EngineLoop {
       try speculate(&budget)
       scheduled = running.filter { $0.scheduled > 0 }
       guard !scheduled.isEmpty else { return removeEnded() }
+      for sequence in scheduled { sequence.node = -1 }
       // Rows of branching guesses come last.
       if options.composes {
         scheduled = scheduled.filter(\.draft.isChain) + scheduled.filter { !$0.draft.isChain }
@@ -222,7 +223,6 @@ final class EngineLoop {
       // The draft model may have gone on after a guess that was rejected.
       sequence.draftComputed = min(sequence.draftComputed, sequence.computed)
       sequence.draft = SequenceDraft()
-      sequence.node = -1
       // Ends are told when pages are given back.
       guard sequence.finish == nil else { continue }
       shareComputedPages(of: sequence)

@@ -142,7 +142,7 @@ public struct EngineIntegrity: Error, Sendable, Hashable, CustomStringConvertibl
 /// The last statistics that the thread has left for others to read.
 final class PublishedStatistics: Sendable {
   private let statistics = Mutex(EngineStatistics())
-  private let queueTime = Mutex(Duration.seconds(1))
+  private let pace = Mutex(QueuePace())
 
   var value: EngineStatistics {
     get { statistics.withLock { $0 } }
@@ -150,8 +150,8 @@ final class PublishedStatistics: Sendable {
   }
 
   /// About how long it takes until a place in the queue is free.
-  var retryAfter: Duration {
-    get { queueTime.withLock { $0 } }
-    set { queueTime.withLock { $0 = newValue } }
-  }
+  var retryAfter: Duration { pace.withLock { $0.wait(at: .now) } }
+
+  /// Some requests have left the queue.
+  func left(_ count: Int) { pace.withLock { $0.left(count, at: .now) } }
 }

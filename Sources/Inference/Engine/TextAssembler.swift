@@ -25,8 +25,13 @@ public struct TextAssembler: Sendable {
   ///   - tokenizer: The model's.
   ///   - stops: Strings that end the text and are not part of it.
   ///   - skipSpecial: Leave control tokens out of the text.
-  public init(_ tokenizer: Tokenizer, stops: [String] = [], skipSpecial: Bool = true) {
-    detokenizer = StreamingDetokenizer(tokenizer, skipSpecial: skipSpecial)
+  ///   - continuing: The text goes on after a prompt, so a leading space belongs to it.
+  public init(
+    _ tokenizer: Tokenizer, stops: [String] = [], skipSpecial: Bool = true,
+    continuing: Bool = false
+  ) {
+    detokenizer = StreamingDetokenizer(
+      tokenizer, skipSpecial: skipSpecial, continuing: continuing)
     matcher = StopMatcher(stops)
   }
 

@@ -69,7 +69,7 @@ struct BenchConstraintCommand: ParsableCommand {
         guard let constraint else { continue }
         var walk = ConstraintWalk(constraint, tokenizer, seed: seed, length: length)
         for _ in 0..<texts {
-          if let bytes = walk.text(), documents { try printLine(bytes) }
+          if let bytes = try walk.text(), documents { try printLine(bytes) }
         }
         rows.append(
           Row(
@@ -150,14 +150,14 @@ private struct ConstraintWalk {
   }
 
   /// The next text, or nil where it came to no end.
-  mutating func text() -> [UInt8]? {
+  mutating func text() throws -> [UInt8]? {
     let clock = ContinuousClock()
     var state = constraint.makeState()
     var mask = TokenMask(count: tokenizer.vocabularySize)
     var bytes: [UInt8] = []
     for step in 0..<16 * (length + 16) {
-      new.append(clock.measure { state.fillMask(&mask) } / .microseconds(1))
-      known.append(clock.measure { state.fillMask(&mask) } / .microseconds(1))
+      new.append(try clock.measure { try state.fillMask(&mask) } / .microseconds(1))
+      known.append(try clock.measure { try state.fillMask(&mask) } / .microseconds(1))
       if state.isComplete, step > length || random.next() % 4 == 0 { return bytes }
       let allowed = mask.allowed.filter { !tokenizer.endOfGeneration.contains($0) }
       let ending = step > length ? self.ending(allowed, state) : []

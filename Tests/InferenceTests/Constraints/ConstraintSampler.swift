@@ -19,7 +19,7 @@ struct ConstraintSampler {
     var mask = TokenMask(count: 0)
     var bytes: [UInt8] = []
     for step in 0..<most {
-      state.fillMask(&mask)
+      try state.fillMask(&mask)
       if state.isComplete, step >= length || random.next() % 4 == 0 { return bytes }
       var allowed = mask.allowed.filter { !tokenizer.endOfGeneration.contains($0) }
       if allowed.isEmpty {

@@ -66,7 +66,7 @@ import Tokenizers
     for _ in 0..<3 {
       var state = constraint.makeState()
       for _ in 0..<20 {
-        state.fillMask(&mask)
+        try state.fillMask(&mask)
         #expect(mask.allowed == bruteForceMask(state, tokenizer))
         let going = mask.allowed.filter { !tokenizer.endOfGeneration.contains($0) }
         guard !going.isEmpty else { break }

@@ -150,6 +150,38 @@ import Tokenizers
     try await engine.expectIdle()
   }
 
+  /// More sequences than have logits at a time, those that begin in the middle of a block too.
+  @Test(.timeLimit(.minutes(2))) func manyForksAllGoOn() async throws {
+    let engine = try Harness.engine { $0.tokenBudget = 256 }
+    var requests = Harness.requests(5, seed: 23, maxTokens: 6...9)
+    for i in requests.indices { requests[i].n = 30 }
+    try await withThrowingTaskGroup(of: Void.self) { group in
+      for request in requests {
+        let stream = try engine.submit(request)
+        group.addTask {
+          var tokens = 0
+          for await event in stream { tokens += event.tokens.count }
+          #expect(tokens == 30 * request.maxTokens)
+        }
+      }
+      try await group.waitForAll()
+    }
+    try await engine.expectIdle()
+  }
+
+  /// Requests that come together with one prompt wait for the first of them to compute it.
+  @Test func identicalPromptsAreComputedOnce() async throws {
+    let engine = try Harness.engine { $0.tokenBudget = 64 }
+    var request = InferenceRequest(prompt: (0..<200).map { TokenID($0 * 7 % 256) })
+    request.maxTokens = 5
+    request.ignoresEndOfGeneration = true
+    let answers = try await engine.answers(Array(repeating: request, count: 8))
+    #expect(Set(answers.map(\.tokens)).count == 1)
+    // Whole pages, and never the last token.
+    #expect(engine.statistics().prefixHits == 7 * 192)
+    try await engine.expectIdle()
+  }
+
   @Test func endsAreEnds() async throws {
     let engine = try Harness.engine { $0.context = 40 }
     var request = InferenceRequest(prompt: [5, 6, 7])

@@ -37,6 +37,16 @@ import Tokenizers
     #expect(stop != nil || tokens.count == text.utf8.count)
   }
 
+  /// A text that goes on after a prompt keeps the space between them; an answer begins without.
+  @Test(arguments: [(false, "a a"), (true, " a a")])
+  func aSpaceBelongsToWhatGoesOn(continuing: Bool, text: String) throws {
+    let tokenizer = try TestVocabulary.sentencePiece(["▁a"])
+    var assembler = TextAssembler(tokenizer, continuing: continuing)
+    let word = TokenOutput(id: TokenID(tokenizer.vocabularySize - 1))
+    let pieces = [assembler.append(word), assembler.append(word), assembler.finish()]
+    #expect(pieces.map(\.text).joined() == text)
+  }
+
   @Test func tokensWithoutTextAreNotLost() throws {
     var assembler = TextAssembler(try Self.tokenizer.get())
     let control = assembler.append(TokenOutput(id: 256))

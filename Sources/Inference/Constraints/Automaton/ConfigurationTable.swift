@@ -44,7 +44,7 @@ struct ConfigurationTable {
   /// For each configuration whether it is flagged as escaped.
   private(set) var escapes: [Bool] = []
   private var itemCount = 0
-  /// How many items were looked at to find steps, a measure of time.
+  /// How many items and edges of stacks were looked at to find steps, a measure of time.
   private(set) var work = 0
 
   /// Node + 1 for each state of the configuration in the making; 0 for none.
@@ -111,6 +111,7 @@ struct ConfigurationTable {
     var waiting = seeds
     var reach: Int32 = 0
     while let item = waiting.popLast() {
+      work += 1
       let state = Int(item.state)
       let depth = stacks.depth(item.stacks)
       reach = max(reach, depth + automaton.states[state].height)
@@ -125,6 +126,7 @@ struct ConfigurationTable {
       }
       places[state] = node + 1
       if automaton.states[state].accepting {
+        work += stacks.edges(node).count
         for edge in stacks.edges(node) {
           switch edge.state {
           case StackPool.bottom: flags.insert(.complete)
@@ -145,7 +147,6 @@ struct ConfigurationTable {
         }
       }
     }
-    work += touched.count
     touched.sort()
     var items: [Item] = []
     for state in touched {
