@@ -64,6 +64,12 @@ public final class MappedFile: @unchecked Sendable {
     try withExtendedLifetime(self) { try body(bytes) }
   }
 
+  /// Gives the memory of pages that were read back to the kernel; they are read again when touched.
+  public func release() {
+    guard storage == .mapped else { return }
+    _ = madvise(UnsafeMutableRawPointer(mutating: bytes.baseAddress), bytes.count, MADV_DONTNEED)
+  }
+
   /// Tells the kernel that the whole file will be read soon, front to back.
   public func prefetch() {
     guard storage == .mapped else { return }

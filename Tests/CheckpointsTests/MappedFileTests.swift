@@ -7,7 +7,11 @@ import Testing
     let folder = try TemporaryFolder()
     let content = (0..<10_000).map { UInt8(truncatingIfNeeded: $0 &* 31) }
     let path = try folder.write(content, to: "data")
-    #expect(try MappedFile(path: path).withBytes(Array.init) == content)
+    let file = try MappedFile(path: path)
+    #expect(file.withBytes(Array.init) == content)
+    // What was given back is read again.
+    file.release()
+    #expect(file.withBytes(Array.init) == content)
   }
 
   @Test func whatCannotBeMappedIsNamed() throws {

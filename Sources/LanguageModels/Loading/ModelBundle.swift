@@ -37,6 +37,8 @@ public struct ModelBundle: Sendable {
       device: device)
     tokenizer = try Tokenizer(GGUFVocabulary(file))
     chatTemplate = try tokenizer.chatTemplate.map { try ChatTemplate($0) }
+    // Weights are packed now; of the file only rows of the embedding are read from here on.
+    file.file.release()
   }
 
   private init(
@@ -56,5 +58,6 @@ public struct ModelBundle: Sendable {
     // Newer folders keep the template in a file of its own.
     let template = (try? bytes("chat_template.jinja")).map { String(decoding: $0, as: UTF8.self) }
     chatTemplate = try (template ?? tokenizer.chatTemplate).map { try ChatTemplate($0) }
+    for file in folder.files { file.file.release() }
   }
 }

@@ -99,16 +99,28 @@ public final class BatchRunner {
   public func logits(
     of rows: [Int], _ body: (_ places: Range<Int>, _ logits: MatrixView) throws -> Void
   ) throws {
-    let width = model.configuration.vocabularySize
-    let most = max(min(Self.logitRows, options.rows), 1)
-    for start in stride(from: 0, to: rows.count, by: most) {
-      let places = start..<min(start + most, rows.count)
-      let needed = places.count * width * MemoryLayout<Float>.stride
-      if logits.bytes.count < needed { logits = AlignedBuffer(byteCount: needed) }
-      guard let base = logits.elements(Float.self).baseAddress else { return }
-      let block = MatrixView(base, rows: places.count, columns: width)
+    guard let memory = logitMemory(rows: rows.count) else { return }
+    for start in stride(from: 0, to: rows.count, by: memory.rows) {
+      let places = start..<min(start + memory.rows, rows.count)
+      let block = memory.rows(0..<places.count)
       try model.logits(pass, rows: rows[places], into: block)
       try body(places, block)
+    }
+  }
+
+  /// A block for the logits of at most `rows` rows: the layers' scratch space, which is free by then,
+  /// unless it holds too few of them.
+  private func logitMemory(rows: Int) -> MatrixView? {
+    let width = model.configuration.vocabularySize
+    let most = max(min(rows, options.rows, Self.logitRows), 1)
+    let spare = pass.scratch.count / width
+    if spare >= min(most, Self.logitRows / 2), let base = pass.scratch.baseAddress {
+      return MatrixView(base, rows: min(most, spare), columns: width)
+    }
+    let needed = most * width * MemoryLayout<Float>.stride
+    if logits.bytes.count < needed { logits = AlignedBuffer(byteCount: needed) }
+    return logits.elements(Float.self).baseAddress.map {
+      MatrixView($0, rows: most, columns: width)
     }
   }
 

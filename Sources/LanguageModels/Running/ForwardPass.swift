@@ -47,6 +47,9 @@ final class ForwardPass {
   /// The feed-forward layer's other factor: [rows × d_ff].
   private(set) var up: MatrixView
 
+  /// What only layers need: anybody's between the last layer and the next step.
+  let scratch: UnsafeMutableBufferPointer<Float>
+
   private let memory: AlignedBuffer
   private let capacity: Int
 
@@ -58,24 +61,34 @@ final class ForwardPass {
     let rows = max(options.rows, 1)
     let heads = configuration.headCount * configuration.headDimension
     let kvHeads = configuration.kvHeadCount * configuration.headDimension
-    let columns = [
-      configuration.width, configuration.width, configuration.width, heads, kvHeads, kvHeads,
-      heads, configuration.feedForwardWidth, configuration.feedForwardWidth,
-    ]
+    let width = configuration.width
+    let inner = configuration.feedForwardWidth
     // Every matrix starts on a cache line.
-    let sizes = columns.map { (rows * $0 + 15) / 16 * 16 }
-    let byteCount = sizes.reduce(0, +) * MemoryLayout<Float>.size
+    func size(_ columns: [Int]) -> Int { columns.reduce(0) { $0 + (rows * $1 + 15) / 16 * 16 } }
+    let lasting = [width, width, width]
+    // A layer is done with attention when its feed-forward network begins: they share memory.
+    let attention = [heads, kvHeads, kvHeads, heads]
+    let feedForward = [inner, inner]
+    let count = size(lasting) + max(size(attention), size(feedForward))
+    let byteCount = count * MemoryLayout<Float>.size
     guard let memory = AlignedBuffer(trying: byteCount),
       let base = memory.elements(Float.self).baseAddress
     else { throw ModelError.memory(bytes: byteCount, purpose: "activations") }
-    var next = base
-    let views = zip(columns, sizes).map { columns, size in
-      defer { next += size }
-      return MatrixView(next, rows: rows, columns: columns)
+    func views(_ columns: [Int], at start: Int) -> [MatrixView] {
+      columns.indices.map {
+        MatrixView(
+          base + start + size(Array(columns[..<$0])), rows: rows, columns: columns[$0])
+      }
     }
-    (hidden, normed, branch) = (views[0], views[1], views[2])
-    (queries, keys, values, attended) = (views[3], views[4], views[5], views[6])
-    (gate, up) = (views[7], views[8])
+    let first = views(lasting, at: 0)
+    (hidden, normed, branch) = (first[0], first[1], first[2])
+    let second = views(attention, at: size(lasting))
+    (queries, keys, values, attended) = (second[0], second[1], second[2], second[3])
+    let third = views(feedForward, at: size(lasting))
+    (gate, up) = (third[0], third[1])
+    // From the branch on.
+    let start = size([width, width])
+    scratch = UnsafeMutableBufferPointer(start: base + start, count: count - start)
     self.memory = memory
     self.configuration = configuration
     self.device = device

@@ -26,6 +26,7 @@ struct ServeCommand: AsyncParsableCommand {
 
   func run() async throws {
     let start = ContinuousClock.now
+    Allocator.keepSmall()
     do {
       let options = try serverOptions()
       let server = try makeServer(options)
