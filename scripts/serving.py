@@ -2,12 +2,14 @@
 
 import contextlib
 import ctypes
+import json
 import os
 import re
 import signal
 import subprocess
 import threading
 import time
+import urllib.error
 import urllib.request
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
@@ -63,10 +65,22 @@ class Server:
                 samples[name] = float(value)
         return samples
 
-    def resident(self):
-        """Resident memory in MiB."""
+    def resident(self, of="VmRSS"):
+        """Resident memory in MiB; of RssAnon, without pages of files, which the kernel may take back."""
         with open(f"/proc/{self.process.pid}/status") as status:
-            return int(re.search(r"VmRSS:\s+(\d+)", status.read()).group(1)) / 1024
+            return int(re.search(of + r":\s+(\d+)", status.read()).group(1)) / 1024
+
+    def descriptors(self):
+        """The number of open files and sockets."""
+        return len(os.listdir(f"/proc/{self.process.pid}/fd"))
+
+    def integrity(self):
+        """What is inconsistent in the engine's pages, or None."""
+        try:
+            urllib.request.urlopen(self.url + "/debug/integrity", timeout=120).read()
+        except urllib.error.HTTPError as error:
+            return json.load(error)["error"]["message"]
+        return None
 
     def wait_idle(self, seconds=30):
         """Waits until nothing runs or waits; returns whether that came to be."""

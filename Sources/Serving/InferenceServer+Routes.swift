@@ -9,6 +9,7 @@ extension InferenceServer {
   /// The methods of each path, for errors and metrics.
   static let methods: [String: [HTTPRequest.Method]] = [
     "/": [.get], "/health": [.get], "/ready": [.get], "/metrics": [.get], "/v1/models": [.get],
+    "/debug/integrity": [.get],
     "/v1/chat/completions": [.post], "/v1/completions": [.post], "/v1/embeddings": [.post],
     "/tokenize": [.post], "/detokenize": [.post],
   ]
@@ -40,6 +41,14 @@ extension InferenceServer {
       Response(self.metricsText, type: "text/plain; version=0.0.4; charset=utf-8")
     }
     let api = router.group().add(middleware: KeyMiddleware(keys: APIKeys(options.apiKeys)))
+    api.get("/debug/integrity") { _, _ in
+      do throws(EngineIntegrity) {
+        try await self.engine.checkIntegrity()
+      } catch {
+        throw APIError.server(error.description)
+      }
+      return Response(["status": "ok"])
+    }
     api.get("/v1/models") { _, _ in self.models() }
     api.get("/v1/models/**") { _, context in
       // A name may have slashes, as they are or escaped.
@@ -127,7 +136,8 @@ extension InferenceServer {
     let request = try ChatRequest(json, served)
     let job = GenerationJob(
       prompts: [request.prompt], fields: request.generation, logprobs: request.logprobs,
-      constraint: try await constraint(request.generation.grammar), served: served)
+      constraint: try await constraint(request.generation.grammar), continuesPrompt: false,
+      served: served)
     return try await answer(
       job, ChatAnswer(request, served), request.generation, context)
   }
@@ -137,7 +147,8 @@ extension InferenceServer {
     let job = GenerationJob(
       prompts: request.prompts, fields: request.generation, logprobs: request.logprobs,
       promptLogprobs: request.echoes && request.logprobs != nil,
-      constraint: try await constraint(request.generation.grammar), served: served)
+      constraint: try await constraint(request.generation.grammar), continuesPrompt: true,
+      served: served)
     return try await answer(
       job, CompletionAnswer(request, served), request.generation, context)
   }
@@ -163,7 +174,8 @@ extension InferenceServer {
     }
     if fields.streams {
       return EventStream.response(
-        run, answer: answer, includesUsage: fields.includesUsage, ended: ended)
+        run, answer: answer, usage: fields.usage, promptLengths: job.prompts.map(\.count),
+        ended: ended)
     }
     var usage = Usage()
     var isWhole = false

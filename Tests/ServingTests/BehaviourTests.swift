@@ -137,6 +137,14 @@ import Tokenizers
     try await server.stop()
   }
 
+  @Test func integrityCanBeAskedFor() async throws {
+    let server = try await TestServer.start()
+    _ = try await server.post("/v1/completions", ["prompt": "abc", "max_tokens": 5, "n": 3])
+    let reply = try await server.send("GET", "/debug/integrity")
+    #expect(reply.status == 200 && reply.json["status"] == "ok")
+    try await server.stop()
+  }
+
   @Test func thePageNeedsNothingElse() async throws {
     let server = try await TestServer.start()
     let page = try await server.send("GET", "/")

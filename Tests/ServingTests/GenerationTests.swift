@@ -48,6 +48,16 @@ import Tokenizers
     }.joined()
     #expect(.string(text) == whole.json["choices"]?.array?.first?["message"]?["content"])
     #expect(events.dropLast().last?["usage"] == whole.json["usage"])
+    // Every chunk may tell how far the choice has come.
+    let counted = try await server.post(
+      "/v1/chat/completions",
+      Self.with(
+        Self.chat, ("stream", true),
+        ("stream_options", ["include_usage": true, "continuous_usage_stats": true])))
+    let counts = counted.events.compactMap { $0["usage"]?["completion_tokens"]?.integer }
+    #expect(counts == counts.sorted() && Set(counts).count > 3)
+    #expect(.integer(counts.last ?? 0) == whole.json["usage"]?["completion_tokens"])
+    #expect(counted.events.first?["usage"]?["prompt_tokens"] == 8)
     try await server.stop()
   }
 

@@ -6,7 +6,9 @@ extension APIError {
     switch failure {
     case .overloaded(let after):
       self = .overloaded(
-        "too many requests wait already", retryAfter: max(1, Int(after.components.seconds)))
+        "too many requests wait already",
+        // Whole seconds, rounded up.
+        retryAfter: max(1, Int((after / .seconds(1)).rounded(.up))))
     case .stopped: self = .overloaded("the server is shutting down", retryAfter: 5)
     case .cancelled: self = .clientLeft
     case .model: self = .server(failure.description)

@@ -12,13 +12,16 @@ struct GenerationJob: Sendable {
   var stops: [String]
   /// Whether control tokens appear in the text.
   var showsSpecialTokens: Bool
+  /// Whether the text goes on in the prompt's, so that a space between them belongs to it.
+  var continuesPrompt: Bool
 
   /// A job for prompts that were checked.
   init(
     prompts: [[TokenID]], fields: GenerationFields, logprobs: Int?, promptLogprobs: Bool = false,
-    constraint: TokenConstraint?, served: ServedModel
+    constraint: TokenConstraint?, continuesPrompt: Bool, served: ServedModel
   ) {
     self.prompts = prompts
+    self.continuesPrompt = continuesPrompt
     stops = fields.stops
     showsSpecialTokens = fields.showsSpecialTokens
     let longest = prompts.map(\.count).max() ?? 0
@@ -44,6 +47,8 @@ struct ChoiceDelta: Sendable {
   var text = ""
   /// The tokens that made it.
   var tokens: [TokenOutput] = []
+  /// The tokens generated so far.
+  var completionTokens = 0
   /// Why the choice ended, in its last step.
   var finish: Finish?
   /// What the choice cost, in its last step.

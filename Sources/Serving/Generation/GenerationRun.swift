@@ -107,7 +107,8 @@ private final class Follower: Sendable {
     var choices = (0..<count).map { _ in
       Choice(
         assembler: TextAssembler(
-          tokenizer, stops: job.stops, skipSpecial: !job.showsSpecialTokens),
+          tokenizer, stops: job.stops, skipSpecial: !job.showsSpecialTokens,
+          continuing: job.continuesPrompt),
         times: ChoiceTimes(metrics, start: start))
     }
     var open = count
@@ -119,6 +120,7 @@ private final class Follower: Sendable {
       choices[i].tokens += event.tokens.count
       var delta = ChoiceDelta(index: prompt * count + i)
       delta.promptTokens = event.prompt
+      delta.completionTokens = choices[i].tokens
       for token in event.tokens { delta.append(choices[i].assembler.append(token)) }
       if choices[i].assembler.stop == nil, event.finish != nil {
         delta.append(choices[i].assembler.finish())

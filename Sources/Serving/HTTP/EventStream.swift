@@ -7,17 +7,18 @@ import Tokenizers
 enum EventStream {
   /// Streams a run: a chunk for each step, the usage where it is wanted, `[DONE]`.
   ///
-  /// - Parameter ended: called once with what the run cost and whether it came to its end.
-  static func response(
-    _ run: GenerationRun, answer: some Answer, includesUsage: Bool,
+  /// - Parameters:
+  ///   - usage: where the usage is told.
+  ///   - promptLengths: the tokens of the job's prompts.
+  ///   - ended: called once with what the run cost and whether it came to its end.
+  static func response<A: Answer>(
+    _ run: GenerationRun, answer: A, usage: StreamUsage, promptLengths: [Int],
     ended: @escaping @Sendable (Usage, Bool) -> Void
   ) -> Response {
     let body = ResponseBody { writer in
-      var answer = answer
-      var usage = Usage()
+      var events = EventWriter(answer, usage, promptLengths: promptLengths)
       var isWhole = false
-      defer { ended(usage, isWhole) }
-      let header = answer.header
+      defer { ended(events.usage, isWhole) }
       do {
         var hasWritten = false
         for try await event in run.events {
@@ -27,28 +28,17 @@ enum EventStream {
             if !hasWritten { try await writer.write(ByteBuffer(string: ": keep-alive\n\n")) }
             hasWritten = false
           case .delta(let delta):
-            usage.add(delta, choices: answer.choices)
-            let chunks = answer.receive(delta)
-            if chunks.isEmpty { continue }
-            var buffer = ByteBuffer()
-            for chunk in chunks {
-              buffer.writeEvent(header.json([chunk], usage: includesUsage ? .null : nil))
-            }
+            guard let buffer = events.receive(delta) else { continue }
             try await writer.write(buffer)
             hasWritten = true
           }
         }
         // A cancelled iteration ends as if nothing were left.
         try Task.checkCancellation()
-        var buffer = ByteBuffer()
-        if includesUsage { buffer.writeEvent(header.json([], usage: usage.json)) }
-        buffer.writeString("data: [DONE]\n\n")
         isWhole = true
-        try await writer.write(buffer)
+        try await writer.write(events.end())
       } catch let error as APIError {
-        var buffer = ByteBuffer()
-        buffer.writeEvent(error.json)
-        try await writer.write(buffer)
+        try await writer.write(EventWriter<A>.event(error.json))
       }
       try await writer.finish(nil)
     }
@@ -76,11 +66,63 @@ enum EventStream {
   }
 }
 
-extension ByteBuffer {
-  fileprivate mutating func writeEvent(_ json: JSON) {
-    var bytes: [UInt8] = Array("data: ".utf8)
+/// Writes the events of one answer.
+///
+/// Its functions are not inlined: what they need while they run would otherwise be memory of every
+/// stream's task for as long as the stream is open.
+private struct EventWriter<A: Answer> {
+  private var answer: A
+  private let reports: StreamUsage
+  private let promptLengths: [Int]
+  private(set) var usage = Usage()
+
+  init(_ answer: A, _ reports: StreamUsage, promptLengths: [Int]) {
+    self.answer = answer
+    self.reports = reports
+    self.promptLengths = promptLengths
+  }
+
+  /// What a step tells the client, if anything.
+  @inline(never)
+  mutating func receive(_ delta: ChoiceDelta) -> ByteBuffer? {
+    usage.add(delta, choices: answer.choices)
+    let chunks = answer.receive(delta)
+    if chunks.isEmpty { return nil }
+    let usage: JSON? =
+      switch reports {
+      case .none: nil
+      case .last: .null
+      case .every:
+        Usage(
+          promptTokens: promptLengths[delta.index / answer.choices],
+          completionTokens: delta.completionTokens
+        ).json
+      }
+    var bytes: [UInt8] = []
+    for chunk in chunks { Self.write(answer.header.json([chunk], usage: usage), to: &bytes) }
+    return ByteBuffer(bytes: bytes)
+  }
+
+  /// The events after all steps.
+  @inline(never)
+  func end() -> ByteBuffer {
+    var bytes: [UInt8] = []
+    if reports != .none { Self.write(answer.header.json([], usage: usage.json), to: &bytes) }
+    bytes += "data: [DONE]\n\n".utf8
+    return ByteBuffer(bytes: bytes)
+  }
+
+  /// An event of its own.
+  @inline(never)
+  static func event(_ json: JSON) -> ByteBuffer {
+    var bytes: [UInt8] = []
+    write(json, to: &bytes)
+    return ByteBuffer(bytes: bytes)
+  }
+
+  private static func write(_ json: JSON, to bytes: inout [UInt8]) {
+    bytes += "data: ".utf8
     json.write(to: &bytes)
     bytes += "\n\n".utf8
-    writeBytes(bytes)
   }
 }

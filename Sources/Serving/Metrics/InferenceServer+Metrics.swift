@@ -23,6 +23,11 @@ extension InferenceServer {
     text.counter("prompt_tokens_total", "Prompt tokens processed.", engine.promptTokens)
     text.counter("generation_tokens_total", "Tokens generated.", engine.generationTokens)
     text.counter(
+      "spec_decode_num_draft_tokens_total", "Tokens guessed.", engine.draftTokens)
+    text.counter(
+      "spec_decode_num_accepted_tokens_total", "Guessed tokens that were right.",
+      engine.acceptedTokens)
+    text.counter(
       "request_success_total", "Finished choices by reason.",
       counts.finished.sorted { $0.key < $1.key }.map { ([("finished_reason", $0.key)], $0.value) })
     text.counter(

@@ -2,6 +2,22 @@ import Inference
 import LanguageModels
 import Tokenizers
 
+/// In which chunks of a stream the usage is told.
+enum StreamUsage: Sendable {
+  case none
+  /// In one of its own, after all others.
+  case last
+  /// In every one, as far as its choice has come, and after all others.
+  case every
+
+  init(_ options: inout Fields) throws(APIError) {
+    let includes = try options.bool("include_usage") ?? false
+    // vLLM's field; without the other one it asks for nothing.
+    let isContinuous = try options.bool("continuous_usage_stats") ?? false
+    self = !includes ? .none : isContinuous ? .every : .last
+  }
+}
+
 /// The fields that chat and completion requests share: how tokens are chosen, when a text ends,
 /// and how the answer is delivered.
 struct GenerationFields {
@@ -14,7 +30,7 @@ struct GenerationFields {
   var ignoresEndOfGeneration = false
   var showsSpecialTokens = false
   var streams = false
-  var includesUsage = false
+  var usage = StreamUsage.none
   var grammar: ConstraintGrammar?
 
   /// The most choices and stop strings that one request may ask for.
@@ -41,7 +57,7 @@ struct GenerationFields {
     showsSpecialTokens = !(try fields.bool("skip_special_tokens") ?? true)
     streams = try fields.bool("stream") ?? false
     if var options = try fields.fields("stream_options") {
-      includesUsage = try options.bool("include_usage") ?? false
+      usage = try StreamUsage(&options)
       try options.refuse(
         "include_obfuscation", unless: false, because: "this server pads no stream")
       try options.finish()
