@@ -112,6 +112,16 @@ import Transformer
     #expect(distant < alone.model.weights.layout.count / 50)
   }
 
+  /// One process that wants to end is enough, whichever it is.
+  @Test func processesAgree() {
+    let partner = Partner(rank: 1)
+    partner.other = [0]
+    #expect(!partner.isTrueAnywhere(false))
+    #expect(partner.isTrueAnywhere(true))
+    partner.other = [1]
+    #expect(partner.isTrueAnywhere(false))
+  }
+
   /// A model learns to turn words round, and translating gives what it learnt, with rounded weights
   /// too.
   @Test func learnsToReverse() throws {

@@ -9,3 +9,12 @@ public protocol GradientExchange: Sendable {
   /// The loss of all processes' batches.
   func addUp(_ loss: Gradient.Loss) -> Gradient.Loss
 }
+
+extension GradientExchange {
+  /// Whether any process says yes; every process gets the same answer.
+  public func isTrueAnywhere(_ value: Bool) -> Bool {
+    var votes: [Float] = [value ? 1 : 0]
+    votes.withUnsafeMutableBufferPointer { addUp($0) }
+    return votes[0] > 0
+  }
+}

@@ -96,7 +96,20 @@ struct Beam {
       for hypothesis in next { finish(hypothesis.tokens, hypothesis.logProbability) }
       next = []
     }
-    alive = finished.count >= search.beam ? [] : next
+    alive = finished.count >= search.beam || !canImprove(next) ? [] : next
+  }
+
+  /// Whether what comes of living hypotheses, best first, can be among the best that are wanted.
+  ///
+  /// Log-probabilities only fall, so a hypothesis scores at most what it would if it ended now or were
+  /// as long as allowed at no cost.
+  private func canImprove(_ next: [Hypothesis]) -> Bool {
+    let wanted = max(search.best, 1)
+    guard let best = next.first, finished.count >= wanted else { return true }
+    let bound = max(
+      best.logProbability / search.penalty(length: best.tokens.count + 1),
+      best.logProbability / search.penalty(length: limit + 1))
+    return bound > finished.map(\.score).sorted(by: >)[wanted - 1]
   }
 
   private mutating func finish(_ tokens: [Int32], _ logProbability: Float) {

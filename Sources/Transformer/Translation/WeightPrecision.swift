@@ -20,13 +20,7 @@ public enum WeightPrecision: String, Sendable, Hashable, CaseIterable {
       switch self {
       case .float32: (.float32, Array(UnsafeRawBufferPointer(floats)))
       case .bfloat16:
-        (
-          .bfloat16,
-          floats.flatMap { x in
-            let bits = BFloat16(x).bitPattern
-            return [UInt8(truncatingIfNeeded: bits), UInt8(truncatingIfNeeded: bits >> 8)]
-          }
-        )
+        (.bfloat16, floats.map { BFloat16($0).bitPattern.littleEndian }.withUnsafeBytes(Array.init))
       case .int8:
         // Blocks do not run over rows.
         weights.columns % 32 == 0 ? (.q8_0, Self.blocks(floats)) : (.float32, [])

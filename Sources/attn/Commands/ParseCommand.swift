@@ -64,6 +64,7 @@ struct ParseCommand: ParsableCommand {
   }
 
   private func learn(_ path: String, into folder: String) throws {
+    let exchange = try settings.exchange()
     let trees = try trees(path)
     let held = try valid.map { try self.trees($0) } ?? []
     try FileManager.default.createDirectory(atPath: folder, withIntermediateDirectories: true)
@@ -74,14 +75,15 @@ struct ParseCommand: ParsableCommand {
       : SubwordVocabulary(
         learning: trees.map { $0.words.joined(separator: " ") }, mergeCount: merges,
         symbols: Set(trees.flatMap { LinearizedTree.symbols($0) }).sorted())
-    if !isKnown { try vocabulary.save(folder: folder) }
+    if !isKnown, (exchange?.rank ?? 0) == 0 { try vocabulary.save(folder: folder) }
     let device = try CPUDevice(threads: settings.threads)
     let trainer = try Trainer(
       try TransformerModel(
         try transformer.configuration(vocabulary: vocabulary.tokens.count), seed: settings.seed),
-      pairs: pairs(trees, vocabulary), options: settings.options, device: device)
+      pairs: pairs(trees, vocabulary), options: settings.options, device: device, exchange: exchange
+    )
     var run = TrainingRun(
-      folder: folder, settings: settings, trainer: trainer, device: device, isQuiet: false)
+      folder: folder, settings: settings, trainer: trainer, device: device, exchange: exchange)
     run.held = pairs(held, vocabulary)
     run.score = { parses in
       var score = BracketScore()
@@ -117,16 +119,19 @@ struct ParseCommand: ParsableCommand {
     let translator = try Translator(
       loaded, device: try CPUDevice(threads: settings.threads))
     var search = BeamSearch()
-    search.beam = beam
+    (search.beam, search.best) = (beam, beam)
     // A word is closed by several brackets as a rule.
     search.extraLength = 400
     let found = try translator.translate(
       vocabulary.encode(sentences.map { $0.joined(separator: " ") }), search: search)
     var score = BracketScore()
-    var whole = 0
+    var wellFormed = 0
     for (i, words) in sentences.enumerated() {
-      let symbols = vocabulary.symbols(found[i].first?.tokens ?? [])
-      if LinearizedTree.isWellFormed(symbols, wordCount: words.count) { whole += 1 }
+      // The best hypothesis that is a tree of the sentence, or else the best.
+      let hypotheses = found[i].map { vocabulary.symbols($0.tokens) }
+      let whole = hypotheses.first { LinearizedTree.isWellFormed($0, wordCount: words.count) }
+      let symbols = whole ?? hypotheses.first ?? []
+      if whole != nil { wellFormed += 1 }
       let tree = LinearizedTree.tree(symbols, over: words)
       Terminal.write(tree.bracketed + "\n")
       if let gold { score.add(parse: tree, gold: gold[i]) }
@@ -135,7 +140,7 @@ struct ParseCommand: ParsableCommand {
       Terminal.note(
         String(
           format: "F1 %.2f, precision %.2f, recall %.2f, %d of %d exact, %d well-formed",
-          score.f1, score.precision, score.recall, score.exact, score.sentences, whole))
+          score.f1, score.precision, score.recall, score.exact, score.sentences, wellFormed))
     }
   }
 }

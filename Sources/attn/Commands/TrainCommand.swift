@@ -33,7 +33,7 @@ struct TrainCommand: ParsableCommand {
   var output: String
 
   @Option(help: "Byte-pair merges to learn.")
-  var merges = 8000
+  var merges = 6000
 
   @OptionGroup var transformer: TransformerOptions
 
@@ -41,7 +41,7 @@ struct TrainCommand: ParsableCommand {
 
   func run() throws {
     try reportingErrors {
-      let exchange = settings.mpi ? try MPIExchange() : nil
+      let exchange = try settings.exchange()
       let files = try parallelFiles()
       let text = try ParallelText(source: files.source, target: files.target)
       let held = try files.held.map { try ParallelText(source: $0.source, target: $0.target) }
@@ -55,7 +55,7 @@ struct TrainCommand: ParsableCommand {
         exchange: exchange)
       var run = TrainingRun(
         folder: output, settings: settings, trainer: trainer, device: device,
-        isQuiet: (exchange?.rank ?? 0) != 0)
+        exchange: exchange)
       if let held {
         run.held = held.encoded(vocabulary)
         run.score = { translations in

@@ -9,7 +9,8 @@ struct TranslateCommand: ParsableCommand {
     abstract: "Translate with a trained Transformer.",
     discussion: """
       Translates the argument, a file, or standard input, line by line. The model is a folder that \
-      `attn train` made.
+      `attn train` made; without one, English becomes German with a model that is trained first, once, \
+      on Debian's package descriptions.
       """)
 
   @Argument(help: "The text; without it, --input or standard input is read.")
@@ -18,8 +19,8 @@ struct TranslateCommand: ParsableCommand {
   @Option(name: [.long, .short], help: "A file with a sentence on each line.")
   var input: String?
 
-  @Option(name: [.long, .short], help: "The folder of the model.")
-  var model: String
+  @Option(name: [.long, .short], help: "The folder of a model; default: one trained here, once.")
+  var model: String?
 
   @Option(help: "Hypotheses kept at a time; 1 is greedy.")
   var beam = 4
@@ -53,6 +54,7 @@ struct TranslateCommand: ParsableCommand {
   func run() throws {
     try reportingErrors {
       let lines = try lines()
+      let model = try model ?? ReadyTranslator.folder()
       let vocabulary = try SubwordVocabulary(folder: model)
       let loaded = try TransformerModel.load(path: "\(model)/model.safetensors").model
       guard loaded.configuration.vocabularySize == vocabulary.tokens.count else {

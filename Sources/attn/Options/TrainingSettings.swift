@@ -5,7 +5,7 @@ import Transformer
 /// How a Transformer is trained, whatever it learns.
 struct TrainingSettings: ParsableArguments {
   @Option(help: "Optimizer steps.")
-  var steps = 20_000
+  var steps = 5000
 
   @Option(help: "Stop after so many minutes, whatever the steps; the next run goes on.")
   var minutes: Double?
@@ -16,8 +16,8 @@ struct TrainingSettings: ParsableArguments {
   @Option(help: "Passes of a step.")
   var accumulate = 1
 
-  @Option(help: "Steps of rising learning rate.")
-  var warmup = 2000
+  @Option(help: "Steps of rising learning rate; the paper has 4000, which larger models need.")
+  var warmup = 1000
 
   @Option(help: "What the schedule is multiplied by.")
   var rateFactor: Float = 1
@@ -39,13 +39,13 @@ struct TrainingSettings: ParsableArguments {
   var checkpointMinutes = 5.0
 
   @Option(help: "Steps between snapshots of the weights, which are averaged at the end.")
-  var snapshotSteps = 1000
+  var snapshotSteps = 250
 
   @Option(help: "How many of the last snapshots are averaged.")
   var average = 5
 
   @Option(help: "Steps between validations (loss, and BLEU of greedy translations).")
-  var validateSteps = 1000
+  var validateSteps = 500
 
   @Option(help: "Held-out sentences translated at a validation.")
   var validateSentences = 200
@@ -55,6 +55,9 @@ struct TrainingSettings: ParsableArguments {
 
   @Option(help: "Worker threads (ATTENTION_THREADS; default: all processors).")
   var threads: Int?
+
+  /// The other processes of the run, where there are any.
+  func exchange() throws -> (any GradientExchange)? { mpi ? try MPIExchange() : nil }
 
   var options: TrainingOptions {
     var options = TrainingOptions()
@@ -72,9 +75,6 @@ struct TrainingSettings: ParsableArguments {
   }
 
   func validate() throws {
-    if mpi, minutes != nil {
-      throw ValidationError("processes that train together stop at --steps, not after --minutes")
-    }
     for (name, value) in [
       ("steps", steps), ("batch-tokens", batchTokens), ("snapshot-steps", snapshotSteps),
       ("validate-steps", validateSteps), ("average", average), ("accumulate", accumulate),

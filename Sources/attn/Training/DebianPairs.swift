@@ -1,13 +1,10 @@
 import Foundation
+import ModelStore
 
 /// The pairs of `--task en-de`, built once by a script of the project.
 enum DebianPairs {
   static func folder() throws -> String {
-    let environment = ProcessInfo.processInfo.environment
-    let cache =
-      environment["XDG_CACHE_HOME"].map { "\($0)/swift-attention" }
-      ?? "\(environment["HOME"] ?? ".")/.cache/swift-attention"
-    let folder = "\(cache)/pairs/en-de"
+    let folder = "\(ModelStore().cache)/pairs/en-de"
     let files = FileManager.default
     let names = ["train", "valid", "test"].flatMap { ["\($0).en", "\($0).de"] }
     if names.allSatisfy({ files.fileExists(atPath: "\(folder)/\($0)") }) { return folder }
@@ -24,7 +21,12 @@ enum DebianPairs {
     try process.run()
     process.waitUntilExit()
     guard process.terminationStatus == 0 else {
-      throw CommandFailure(.noInput, "\(script) failed with \(process.terminationStatus)")
+      // What env says of a program that is not there.
+      let reason =
+        process.terminationStatus == 127
+        ? "needs python3 (Debian: apt install python3)"
+        : "failed with \(process.terminationStatus)"
+      throw CommandFailure(.noInput, "\(script) \(reason)")
     }
     return folder
   }

@@ -10,13 +10,15 @@ struct TrainingRun {
   let settings: TrainingSettings
   let trainer: Trainer
   let device: CPUDevice
-  /// Whether another process of the run does the talking and writing.
-  let isQuiet: Bool
+  /// The other processes of the run; the first one's does the talking and writing, and its clock
+  /// decides.
+  let exchange: (any GradientExchange)?
   /// Held-out pairs.
   var held: [EncodedPair] = []
   /// A score of greedy translations of the first held-out pairs, and its name.
   var score: ([[Int32]]) -> (name: String, value: Double) = { _ in ("score", .nan) }
 
+  private var isQuiet: Bool { (exchange?.rank ?? 0) != 0 }
   private var checkpoint: String { "\(folder)/checkpoint.safetensors" }
 
   func run() throws {
@@ -35,11 +37,14 @@ struct TrainingRun {
     var saved = start
     while trainer.step < settings.steps {
       let report = try trainer.advance()
-      if isQuiet { continue }
-      progress.update(report)
       let now = ContinuousClock.now
+      let isOver = isOver(after: now - start)
+      if isQuiet {
+        if isOver { break }
+        continue
+      }
+      progress.update(report)
       log.add(report, seconds: (now - start) / .seconds(1))
-      let isOver = settings.minutes.map { (now - start) / .seconds(60) >= $0 } ?? false
       let isLast = report.step == settings.steps
       if report.step % settings.snapshotSteps == 0 || isLast { try snapshot(report.step) }
       if !held.isEmpty, report.step % settings.validateSteps == 0 || isLast {
@@ -58,6 +63,13 @@ struct TrainingRun {
     try trainer.save(to: checkpoint)
     try log.flush()
     try finish()
+  }
+
+  /// Whether `--minutes` have passed, by the first process's clock.
+  private func isOver(after time: Duration) -> Bool {
+    guard let minutes = settings.minutes else { return false }
+    let isOver = !isQuiet && time / .seconds(60) >= minutes
+    return exchange?.isTrueAnywhere(isOver) ?? isOver
   }
 
   private func snapshotPath(_ step: Int) -> String { "\(folder)/weights-\(step).safetensors" }

@@ -2,7 +2,8 @@ internal import CMicrokernels
 internal import Synchronization
 internal import Tensors
 
-// Prefill and batches: a piece of a panel is converted to floats once for many rows.
+// Prefill and batches: a piece of a panel is converted to floats once for many rows; floats are read
+// where they lie.
 extension LinearWeights {
   /// Inputs of a piece: 256 × 16 floats stay in the first-level cache.
   static let pieceInputs = 256
@@ -46,9 +47,17 @@ extension LinearWeights {
       let count = min(Self.pieceInputs, inputs - k)
       for panel in panels {
         let column = panel * Self.panelOutputs
-        expand(panelBase + panel * panelBytes, k, count, piece)
+        let packed = panelBase + panel * panelBytes
+        let floats: UnsafePointer<Float>
+        if format == SWA_F32 {
+          floats =
+            UnsafeRawPointer(packed).assumingMemoryBound(to: Float.self) + k * Self.panelOutputs
+        } else {
+          expand(packed, k, count, piece)
+          floats = UnsafePointer(piece)
+        }
         many(
-          x.row(rows.lowerBound) + k, x.stride, rows.count, piece, count,
+          x.row(rows.lowerBound) + k, x.stride, rows.count, floats, count,
           product.output.row(rows.lowerBound) + column, product.output.stride,
           min(Self.panelOutputs, outputs - column), k == 0 ? biasBase.map { $0 + column } : nil,
           product.accumulate || k > 0)
