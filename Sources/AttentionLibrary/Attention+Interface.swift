@@ -10,10 +10,25 @@ internal import Tensors
 public func attention_device_create(
   _ threads: Int32, _ device: UnsafeMutablePointer<OpaquePointer?>!
 ) -> attention_status {
+  makeDevice(threads, device, usesOpenMP: false)
+}
+
+/// See `attention.h`.
+@c @implementation
+public func attention_device_create_on_openmp(
+  _ threads: Int32, _ device: UnsafeMutablePointer<OpaquePointer?>!
+) -> attention_status {
+  makeDevice(threads, device, usesOpenMP: true)
+}
+
+private func makeDevice(
+  _ threads: Int32, _ device: UnsafeMutablePointer<OpaquePointer?>?, usesOpenMP: Bool
+) -> attention_status {
   call {
     guard let device else { throw CallFailure("device is NULL") }
     guard threads >= 0 else { throw CallFailure("threads is \(threads); expected at least 0") }
-    device.pointee = handle(try CPUDevice(threads: threads == 0 ? nil : Int(threads)))
+    device.pointee = handle(
+      try CPUDevice(threads: threads == 0 ? nil : Int(threads), usesOpenMP: usesOpenMP))
   }
 }
 

@@ -23,7 +23,7 @@ extern "C" {
 
 /// The version of this interface: programs need the same major and at most the library's minor.
 #define ATTENTION_VERSION_MAJOR 0
-#define ATTENTION_VERSION_MINOR 1
+#define ATTENTION_VERSION_MINOR 2
 
 /// major << 16 | minor of the library that is loaded.
 uint32_t attention_version(void);
@@ -73,6 +73,11 @@ typedef struct attention_device attention_device;
 
 /// Makes a device; `threads` 0 means ATTENTION_THREADS or else one for every processor.
 attention_status attention_device_create(int32_t threads, attention_device **device);
+
+/// Makes a device whose threads are those of the OpenMP runtime that the process has loaded, as
+/// PyTorch does: two pools of threads would fight over the processors. `threads` 0 means
+/// ATTENTION_THREADS or else what that runtime is set to. It fails where there is no such runtime.
+attention_status attention_device_create_on_openmp(int32_t threads, attention_device **device);
 void attention_device_destroy(attention_device *device);
 
 /// A kind of attention.

@@ -37,6 +37,11 @@ extension AttentionPlan {
     try check(cache)
     var launch = Launch(self, queries: queries, cache: cache, output: output, lse: lse)
     withUnsafeMutablePointer(to: &launch) { launch in
+      if schedule.isSmall {
+        launch.pointee.attend(thread: 0)
+        launch.pointee.merge(thread: 0)
+        return
+      }
       device.pool.forkJoin(launch) { context, thread in
         context.assumingMemoryBound(to: Launch.self).pointee.attend(thread: thread)
       }

@@ -94,7 +94,7 @@ struct Launch {
     merges = UnsafePointer(plan.schedule.merges.base)
     mergeCount = plan.schedule.merges.count
     mergeStates = UnsafePointer(plan.schedule.mergeStates.base)
-    threads = plan.device.pool.count
+    threads = plan.schedule.isSmall ? 1 : plan.device.pool.count
     pageIndices = UnsafePointer(plan.pageIndices.base)
     pagePositions = UnsafePointer(plan.pagePositions.base)
     kvLengths = UnsafePointer(plan.kvLengths.base)

@@ -19,6 +19,8 @@ package struct CostModel: Sendable, Hashable {
   package var perState = 40
   /// A second step that merges, for all key/value heads together.
   package var perMerge = 3_000
+  /// Work up to which waking the other threads costs more than they would save.
+  package var perFork = 4_000
 
   /// The weights of the fastest level.
   package init() {}

@@ -26,6 +26,8 @@ package final class Schedule {
   let mergeStates = Section<Int32>()
   /// Partial states that a run leaves, each of one row.
   var stateCount = 0
+  /// Whether there is so little work that one thread does it sooner than several.
+  private(set) var isSmall = true
   /// The chunk bound L of Algorithm 1, or the keys of an invariant chunk; 0 for the line.
   var chunkBound = 0
   /// The number of workers.
@@ -79,6 +81,7 @@ package final class Schedule {
     stateCount = 0
     merges.removeAll()
     mergeStates.removeAll()
+    isSmall = work <= Double(cost.perFork)
     switch rule {
     case .line:
       chunkBound = 0

@@ -37,6 +37,8 @@ public final class CPUDevice: Sendable {
     case unavailableInstructionSet(InstructionSet)
     /// The number of threads is no positive number.
     case threads(String)
+    /// The process has loaded no OpenMP runtime.
+    case noOpenMP
   }
 
   /// The most threads that a pool is given.
@@ -48,19 +50,25 @@ public final class CPUDevice: Sendable {
   ///   - threads: Workers; by default `ATTENTION_THREADS`, else one for every processor this
   ///     process may run on.
   ///   - instructionSet: A level; by default `ATTENTION_ISA`, else the best available.
-  public init(threads: Int? = nil, instructionSet: InstructionSet? = nil) throws(Failure) {
+  ///   - usesOpenMP: Whether workers are threads of the OpenMP runtime that the process has loaded
+  ///     for another library, whose settings then say how many there are by default.
+  public init(
+    threads: Int? = nil, instructionSet: InstructionSet? = nil, usesOpenMP: Bool = false
+  ) throws(Failure) {
     let named = try Self.levelFromEnvironment()
     let level = instructionSet ?? named ?? .best
     guard let attention = swa_attention_kernels_for(level.code),
       let linear = swa_linear_kernels_for(level.code)
     else { throw .unavailableInstructionSet(level) }
     let asked = try Self.threadsFromEnvironment()
-    let count = threads ?? asked ?? Int(swa_processor_count())
+    let team = usesOpenMP ? OpenMPTeam() : nil
+    if usesOpenMP && team == nil { throw .noOpenMP }
+    let count = threads ?? asked ?? team?.count ?? Int(swa_processor_count())
     guard (1...Self.maximumThreads).contains(count) else { throw .threads(String(count)) }
     self.instructionSet = level
     attentionKernels = attention.pointee
     linearKernels = linear.pointee
-    pool = WorkerPool(count: count)
+    pool = team.map { WorkerPool(count: count, on: $0) } ?? WorkerPool(count: count)
     scratch = WorkerScratch(workers: pool.count)
   }
 
@@ -97,6 +105,7 @@ extension CPUDevice.Failure: CustomStringConvertible {
       "this processor has no \(level.rawValue); it has \(available)"
     case .threads(let text):
       "\(text) is no number of threads; expected 1 to \(CPUDevice.maximumThreads)"
+    case .noOpenMP: "the process has loaded no OpenMP runtime whose threads could be used"
     }
   }
 }

@@ -30,6 +30,8 @@ public final class WorkerPool: @unchecked Sendable {
   private let stopping = Atomic<Bool>(false)
 
   private let turn = Mutex<Void>(())
+  /// Whose threads run the work where they are not this pool's own.
+  private let team: OpenMPTeam?
   // Sleep and wake-up. The condition variables live at fixed addresses until `deinit`.
   private let mutex = UnsafeMutablePointer<pthread_mutex_t>.allocate(capacity: 1)
   private let wake = UnsafeMutablePointer<pthread_cond_t>.allocate(capacity: 1)
@@ -63,7 +65,17 @@ public final class WorkerPool: @unchecked Sendable {
     }
     count = started.count + 1
     threads = started
+    team = nil
     for start in starts.prefix(started.count) { start.publish(Unmanaged.passUnretained(self)) }
+  }
+
+  /// A pool of `count` workers on an OpenMP runtime's threads, without any of its own.
+  init(count: Int, on team: OpenMPTeam) {
+    pthread_mutex_init(mutex, nil)
+    pthread_cond_init(wake, nil)
+    pthread_cond_init(done, nil)
+    self.count = count
+    self.team = team
   }
 
   deinit {
@@ -85,6 +97,7 @@ public final class WorkerPool: @unchecked Sendable {
   package func forkJoin(_ context: UnsafeMutableRawPointer, _ work: Work) {
     turn.withLock { _ in
       guard count > 1 else { return work(context, 0) }
+      if let team { return team.run(count, context, work) }
       self.work = work
       self.context = context
       running.store(count - 1, ordering: .relaxed)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import os
+import sys
 import threading
 from ctypes import POINTER, Structure, c_char_p, c_double, c_float, c_int32, c_int64, c_uint32
 from ctypes import c_uint64, c_void_p
@@ -88,6 +90,7 @@ _T, _H = c_char_p, c_void_p
 
 _SIGNATURES = {
     "attention_device_create": [c_int32, POINTER(c_void_p)],
+    "attention_device_create_on_openmp": [c_int32, POINTER(c_void_p)],
     "attention_variant_create": [c_char_p, POINTER(c_void_p)],
     "attention_plan_create": [_H, _H, POINTER(PlanOptions), POINTER(c_void_p)],
     "attention_plan_update": [_H, POINTER(Batch)],
@@ -109,7 +112,7 @@ _SIGNATURES = {
     "attention_chain_speculative": [_H, _T, _T, _T, c_uint64, c_uint64, _T, _T, _T],
 }
 
-_VERSION = (0, 1)
+_VERSION = (0, 2)
 
 
 def _load() -> ctypes.CDLL:
@@ -153,11 +156,11 @@ class Handle:
 
     __slots__ = ("pointer", "_destroy")
 
-    def __init__(self, kind: str, *arguments: object) -> None:
+    def __init__(self, kind: str, *arguments: object, how: str = "") -> None:
         pointer = c_void_p()
         self.pointer: Optional[int] = None
         self._destroy = getattr(library, f"attention_{kind}_destroy")
-        create = getattr(library, f"attention_{kind}_create")
+        create = getattr(library, f"attention_{kind}_create{how}")
         check(create(*arguments, ctypes.byref(pointer)))
         self.pointer = pointer.value
 
@@ -177,5 +180,13 @@ def device() -> int:
     if _device is None:
         with _lock:
             if _device is None:
-                _device = Handle("device", 0)
+                _device = _make_device()
     return _device.pointer
+
+
+def _make_device() -> Handle:
+    """A device on PyTorch's threads where PyTorch is in use: a second pool would fight with them."""
+    if "torch" in sys.modules:
+        with contextlib.suppress(AttentionError):
+            return Handle("device", 0, how="_on_openmp")
+    return Handle("device", 0)
