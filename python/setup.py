@@ -27,10 +27,12 @@ class Build(build_py):
         super().run()
         library = os.environ.get("SWIFT_ATTENTION_LIBRARY")
         if not library:
+            # SwiftPM's own --static-swift-stdlib is for executables alone.
             command = [
                 "swift", "build", "--configuration", "release", "--product", "attention",
-                "--static-swift-stdlib", "--package-path", str(ROOT), "--scratch-path",
-                str(ROOT / ".build-wheel"),
+                "-Xswiftc", "-static-stdlib", "-Xlinker", "--strip-debug", "-Xlinker",
+                f"--version-script={ROOT / 'python' / 'exports.map'}", "--package-path", str(ROOT),
+                "--scratch-path", str(ROOT / ".build-wheel"),
             ]
             subprocess.run(command, check=True)
             library = str(ROOT / ".build-wheel" / "release" / "libattention.so")

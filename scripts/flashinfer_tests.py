@@ -14,6 +14,7 @@ import json
 import math
 import os
 import random
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -35,6 +36,8 @@ attention/test_sliding_window attention/test_tensor_cores_decode gemm/test_group
 utils/test_activation utils/test_logits_processor utils/test_norm utils/test_pod_kernels
 utils/test_quantization utils/test_sampling
 """.split()
+
+OUT_OF_SCOPE = ("nvfp4", "trtllm", "cudnn", "cutlass", "hopper", "jit")
 
 
 def fetch(folder: Path) -> Path:
@@ -80,9 +83,35 @@ def collect(tests: Path, only: str) -> dict[str, list[str]]:
     return cases
 
 
-def sample(cases: dict[str, list[str]], count: int, seed: int) -> list[str]:
-    """A share of the sample for every file, which grows with the root of its cases, at random."""
+def size(case: str) -> int:
+    """The product of the whole numbers among a case's parameters: about how much work it is."""
+    numbers = re.findall(r"(?<![\w.])\d+(?![\w.])", case.partition("[")[2])
+    return math.prod(int(number) or 1 for number in numbers)
+
+
+def within(cases: list[str], largest: float) -> list[str]:
+    """The cases in scope up to a size; of every test at least the smallest eight."""
+    tests: dict[str, list[str]] = collections.defaultdict(list)
+    for case in cases:
+        test = case.partition("[")[0]
+        if not any(word in test for word in OUT_OF_SCOPE):
+            tests[test].append(case)
+    kept: list[str] = []
+    for found in tests.values():
+        found.sort(key=size)
+        kept += [case for i, case in enumerate(found) if i < 8 or size(case) <= largest]
+    return kept
+
+
+def sample(cases: dict[str, list[str]], count: int, seed: int, largest: float) -> list[str]:
+    """A share of the sample for every file, which grows with the root of its cases, at random.
+
+    Cases above the size ``largest`` are left out, but for the smallest of each test: the tests' own
+    references take minutes there.
+    """
     generator = random.Random(seed)
+    cases = {name: within(found, largest) for name, found in cases.items()}
+    print("of these within size and scope:", {name: len(found) for name, found in cases.items()})
     total = sum(len(found) ** 0.5 for found in cases.values())
     chosen: list[str] = []
     for name in sorted(cases):
@@ -155,6 +184,10 @@ def main() -> int:
     parser.add_argument("--tests", type=Path, help="FlashInfer's folder tests; by default cloned")
     parser.add_argument("--cases", type=int, default=2000, help="cases of the sample")
     parser.add_argument("--seed", type=int, default=1, help="of the sample")
+    parser.add_argument(
+        "--largest", type=float, default=math.inf,
+        help="the largest product of a case's parameters that may be in the sample",
+    )
     parser.add_argument("--only", default="", help="files whose names contain this")
     parser.add_argument("--seconds", type=int, default=60, help="the most that a case may take")
     parser.add_argument("--report", action="store_true", help="report results that are there")
@@ -168,7 +201,7 @@ def main() -> int:
     results.unlink(missing_ok=True)
     cases = collect(tests, options.only)
     print({name: len(found) for name, found in cases.items()})
-    run(tests, sample(cases, options.cases, options.seed), results, options.seconds)
+    run(tests, sample(cases, options.cases, options.seed, options.largest), results, options.seconds)
     return report(results)
 
 

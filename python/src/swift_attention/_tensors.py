@@ -43,6 +43,11 @@ _SIZES = [4, 2, 2, 1, 1, 1, 1, 4, 8, 1]
 _codes: dict[Any, int] = {}
 
 
+def size_of(code: int) -> int:
+    """Bytes of an element of a type."""
+    return _SIZES[code]
+
+
 def is_torch(x: Any) -> bool:
     """Whether this is a tensor of PyTorch."""
     torch = sys.modules.get("torch")

@@ -98,7 +98,8 @@ def _planned(
     _, kv_heads, keys, value_dim = value.shape
     shape = (heads, kv_heads, head_dim, value_dim)
     factor = 1 / math.sqrt(head_dim) if scale is None else float(scale)
-    version = None if mask is None else mask._version
+    # Tensors of inference mode do not count their changes: what is new each step is not changed.
+    version = None if mask is None or mask.is_inference() else mask._version
     name = (batch, rows, keys, shape, factor, is_causal, aligned_left, version)
     if _last.plan is not None and _last.key == name and _last.mask() is mask:
         return _last.plan

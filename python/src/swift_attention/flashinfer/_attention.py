@@ -203,7 +203,7 @@ class PlannedAttention:
             keys,
             values,
             tensors.describe(result, "out"),
-            tensors.describe(tensors.array(lse, "lse"), "lse") if return_lse else None,
+            None if lse is None else tensors.describe(lse, "lse"),
             key_scales,
             value_scales,
         )

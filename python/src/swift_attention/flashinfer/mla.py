@@ -21,10 +21,18 @@ def _joined(parts: list) -> Any:
     return sys.modules["torch"].cat(parts, dim=-1)
 
 
+def _page_like(cache: Any) -> Any:
+    page = tensors.empty((1, *cache.shape[1:]), cache)
+    page[...] = 0
+    return page
+
+
 class BatchMLAPagedAttentionWrapper:
     """Attention over paged latent rows: keys are latent and rotary parts, values the latent ones.
 
-    The two parts of the pages in use are joined for each run.
+    Where the two caches are parts of the same rows, ``rows[..., :latent]`` and
+    ``rows[..., latent:]``, these are read in place; otherwise the pages in use are joined for each
+    run.
     """
 
     def __init__(
@@ -59,7 +67,7 @@ class BatchMLAPagedAttentionWrapper:
         """Plans a batch: ``kv_len_arr[r]`` keys of request r in its pages."""
         pages = tensors.integers(kv_indices, "kv_indices")
         queries = tensors.integers(qo_indptr, "qo_indptr")
-        self._pages = int(pages.max()) + 1 if pages.size else 1
+        self._pages = int(pages.max()) + 1 if pages.size else 0
         self._dimensions = (head_dim_ckv, head_dim_kpe)
         self._planned.plan(
             variant_of(
@@ -105,15 +113,34 @@ class BatchMLAPagedAttentionWrapper:
                     f"{name} has shape {tuple(x.shape)}; expected at least {self._pages} pages and "
                     "three axes"
                 )
-        joined = _joined([x[: self._pages] for x in caches])
-        data, code, shape, strides = tensors.layout(joined, "ckv_cache")
-        steps = (strides[0], strides[1], strides[1], strides[2])
-        latent = self._dimensions[0]
-        keys = tensors.description(data, code, (*shape[:2], 1, shape[2]), steps, "ckv_cache")
-        values = tensors.description(data, code, (*shape[:2], 1, latent), steps, "ckv_cache")
+        keys, values, _keep = self._rows(*caches)
         result = self._planned.run(
             _joined(parts), keys, values, out=out, lse=lse, return_lse=return_lse
         )
-        if return_lse and return_lse_base_on_e:
-            result[1][...] *= math.log(2)
+        if return_lse_base_on_e and (return_lse or lse is not None):
+            written = result[1] if return_lse else lse
+            written[...] *= math.log(2)
         return result
+
+    def _rows(self, ckv_cache: Any, kpe_cache: Any) -> tuple[bytes, bytes, Any]:
+        """Descriptions of keys and values, and what to keep alive."""
+        latent, width = self._dimensions[0], sum(self._dimensions)
+        data, code, shape, strides = tensors.layout(ckv_cache, "ckv_cache")
+        rotary = tensors.layout(kpe_cache, "kpe_cache")
+        kept = ckv_cache
+        is_one_row = (
+            rotary == (data + latent * tensors.size_of(code), code, (*shape[:2], width - latent), strides)
+            and shape[2] == latent and strides[2] == 1 and shape[0] > 0
+        )
+        if not is_one_row:
+            # Plans without pages read nothing, of a page that must be there.
+            count = max(self._pages, 1)
+            parts = [x[:count] if x.shape[0] else _page_like(x) for x in (ckv_cache, kpe_cache)]
+            kept = _joined(parts)
+            data, code, shape, strides = tensors.layout(kept, "ckv_cache")
+        steps = (strides[0], strides[1], strides[1], strides[2])
+        rows = (shape[0], shape[1], 1)
+        return (
+            tensors.description(data, code, (*rows, width), steps, "ckv_cache"),
+            tensors.description(data, code, (*rows, latent), steps, "ckv_cache"), kept,
+        )

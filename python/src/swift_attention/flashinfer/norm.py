@@ -7,6 +7,7 @@ from typing import Any
 from .. import _tensors as tensors
 from .._library import check, device, library
 from .._tensors import describe
+from ._rope_quantize import quantize
 
 __all__ = [
     "fused_add_rmsnorm",
@@ -68,13 +69,6 @@ def layernorm(input: Any, gemma: Any, beta: Any, eps: float = 1e-6) -> Any:
     return out
 
 
-def _quantized(out: Any, exact: Any, scale: Any) -> None:
-    """out = exact / scale, cut to the largest number of out's type."""
-    largest = {"float8_e4m3fn": 448.0, "float8_e5m2": 57344.0, "int8": 127.0}
-    limit = largest[tensors.dtype_name(out.dtype)]
-    out[...] = (exact / scale).clip(-limit, limit)
-
-
 def rmsnorm_quant(
     out: Any, input: Any, weight: Any, scale: Any, eps: float = 1e-6, enable_pdl: Any = None
 ) -> None:
@@ -82,7 +76,7 @@ def rmsnorm_quant(
     x = tensors.array(input, "input")
     exact = tensors.empty(x.shape, x, "float32")
     _rms(x, None, weight, 0, eps, exact)
-    _quantized(out, exact, scale)
+    quantize(out, exact, 1 / scale)
 
 
 def fused_add_rmsnorm_quant(
@@ -93,7 +87,7 @@ def fused_add_rmsnorm_quant(
     x = tensors.array(input, "input")
     exact = tensors.empty(x.shape, x, "float32")
     _rms(x, residual, weight, 0, eps, exact)
-    _quantized(out, exact, scale)
+    quantize(out, exact, 1 / scale)
 
 
 def layernorm_quant(
@@ -108,4 +102,4 @@ def layernorm_quant(
             describe(exact, "out"),
         )
     )
-    _quantized(out, exact, scale)
+    quantize(out, exact, 1 / scale)

@@ -522,7 +522,7 @@ def _item_masks(
     """The masks of multi-item scoring: items see the prefix and themselves, up to their own place.
 
     A request's ``positions`` count from 0 at each item's delimiter, in a row of ``stride``; the
-    queries are its last tokens.
+    queries are its last tokens. Delimiters see the prefix, and nobody sees them.
     """
     prefix = tensors.integers(prefixes, "prefix_len_ptr", rank=None).reshape(-1)
     places = tensors.integers(positions, "token_pos_in_items_ptr", rank=None).reshape(-1)
@@ -533,9 +533,9 @@ def _item_masks(
         kv = np.arange(length)
         query = length - count + np.arange(count)
         item = query - prefix[r]
-        start = np.where(item < 0, 0, query - own[np.clip(item, 0, max(len(own) - 1, 0))])
+        delimiter = np.where(item < 0, -1, query - own[np.clip(item, 0, max(len(own) - 1, 0))])
         sees = kv[None] <= query[:, None]
-        inside = (kv[None] < prefix[r]) | (kv[None] >= start[:, None])
+        inside = (kv[None] < prefix[r]) | (kv[None] > delimiter[:, None])
         parts.append((sees & inside).reshape(-1))
     mask = np.concatenate(parts) if parts else np.zeros(0, bool)
     return pack_masks(mask, None, np.diff(queries), lengths)

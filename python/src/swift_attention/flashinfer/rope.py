@@ -10,6 +10,11 @@ import numpy as np
 from .. import _tensors as tensors
 from .._library import RopeOptions, check, device, library
 from .._tensors import describe
+from ._rope_quantize import (
+    mla_rope_quantize_fp8,
+    rope_quantize_fp8,
+    rope_quantize_fp8_append_paged_kv_cache,
+)
 
 __all__ = [
     "apply_llama31_rope",
@@ -22,6 +27,9 @@ __all__ = [
     "apply_rope_pos_ids_inplace",
     "apply_rope_with_cos_sin_cache",
     "apply_rope_with_cos_sin_cache_inplace",
+    "mla_rope_quantize_fp8",
+    "rope_quantize_fp8",
+    "rope_quantize_fp8_append_paged_kv_cache",
 ]
 
 

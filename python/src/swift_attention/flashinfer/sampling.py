@@ -52,12 +52,30 @@ def _check_nan(x: Any, check_nan: bool) -> None:
         raise ValueError("Input contains NaN.")
 
 
-def _limits(value: Any, name: str, *, whole: bool = False) -> Optional[np.ndarray]:
+def _limits(value: Any, name: str, rows: int, *, whole: bool = False) -> Optional[np.ndarray]:
+    """A number for all rows or one for each."""
     if value is None:
         return None
+    if isinstance(value, np.ndarray) or tensors.is_torch(value):
+        _check_limits(value, name, rows)
     if whole:
         return tensors.integers(value, name, rank=None).reshape(-1)
     return tensors.floats(value, name)
+
+
+def _check_limits(value: Any, name: str, rows: int) -> None:
+    rank = len(value.shape)
+    if rank == 0:
+        raise AttentionError(
+            f"{name}: Expected a 1D tensor of shape (batch_size,) or scalar; got a 0-dimensional tensor"
+        )
+    if rank > 1:
+        raise AttentionError(f"{name}: Expected a 1D tensor or scalar; got a {rank}D tensor")
+    if value.shape[0] != rows:
+        raise AttentionError(
+            f"{name}: Sampling parameter tensor batch size mismatch: expected {rows}; got "
+            f"{value.shape[0]}"
+        )
 
 
 def _sample(
@@ -83,8 +101,10 @@ def _sample(
     options = SamplingOptions(
         size=ctypes.sizeof(SamplingOptions), logits=logits, joint=joint, seed=numbers, offset=first
     )
-    k, p = _limits(top_k, "top_k", whole=True), _limits(top_p, "top_p")
-    m = _limits(min_p, "min_p")
+    rows = None if indices is None else tensors.integers(indices, "indices")
+    count = x.shape[0] if rows is None else rows.size
+    k, p = _limits(top_k, "top_k", count, whole=True), _limits(top_p, "top_p", count)
+    m = _limits(min_p, "min_p", count)
     if k is not None:
         k = np.minimum(k, x.shape[1])
         options.top_k = describe(k, "top_k")
@@ -92,12 +112,9 @@ def _sample(
         options.top_p = describe(p, "top_p")
     if m is not None:
         options.min_p = describe(m, "min_p")
-    rows = None if indices is None else tensors.integers(indices, "indices")
-    count = x.shape[0]
     dtype = "int32"
     if rows is not None:
         options.rows = describe(rows, "indices")
-        count = rows.size
         dtype = tensors.dtype_name(tensors.array(indices, "indices", lists=True).dtype)
     samples = tensors.empty((count,), x, dtype)
     check(
@@ -119,7 +136,7 @@ def softmax(
     """softmax(logits / temperature); one temperature or one for each row."""
     x = tensors.array(logits, "logits")
     out = tensors.empty(x.shape, x, "float32")
-    values = _limits(temperature, "temperature")
+    values = None if temperature is None else tensors.floats(temperature, "temperature")
     check(
         library.attention_softmax(
             device(), describe(x, "logits"), tensors.describe_optional(values, "temperature"),
@@ -264,8 +281,11 @@ def top_k_top_p_sampling_from_probs(
     )
 
 
-def _filter(kind: int, scores: Any, limits: np.ndarray, name: str) -> Any:
+def _filter(kind: int, scores: Any, name: str, limit: Any, limit_name: str, whole: bool) -> Any:
     x = tensors.array(scores, name)
+    limits = _limits(limit, limit_name, x.shape[0] if len(x.shape) else 1, whole=whole)
+    if limits is None:
+        raise AttentionError(f"{limit_name} is None; expected a number or one for each row")
     out = tensors.empty(x.shape, x)
     check(
         library.attention_filter(
@@ -277,17 +297,17 @@ def _filter(kind: int, scores: Any, limits: np.ndarray, name: str) -> Any:
 
 def top_p_renorm_probs(probs: Any, top_p: Any, is_deterministic: bool = False) -> Any:
     """The top p scaled to the sum 1, others 0."""
-    return _filter(1, probs, _limits(top_p, "top_p"), "probs")
+    return _filter(1, probs, "probs", top_p, "top_p", whole=False)
 
 
 def top_k_renorm_probs(probs: Any, top_k: Any, **options: Any) -> Any:
     """The top k scaled to the sum 1, others 0."""
-    return _filter(0, probs, _limits(top_k, "top_k", whole=True), "probs")
+    return _filter(0, probs, "probs", top_k, "top_k", whole=True)
 
 
 def top_k_mask_logits(logits: Any, top_k: Any, **options: Any) -> Any:
     """The top k logits, others minus infinity."""
-    return _filter(2, logits, _limits(top_k, "top_k", whole=True), "logits")
+    return _filter(2, logits, "logits", top_k, "top_k", whole=True)
 
 
 top_p_renorm_prob, top_k_renorm_prob = top_p_renorm_probs, top_k_renorm_probs

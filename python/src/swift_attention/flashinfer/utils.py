@@ -35,6 +35,11 @@ def determine_attention_backend(*arguments: Any, **options: Any) -> str:
     return "fa2"
 
 
+def determine_gemm_backend(*arguments: Any, **options: Any) -> str:
+    """The kernels that ``SegmentGEMMWrapper`` uses, by the name of Ampere's."""
+    return "sm80"
+
+
 def __getattr__(name: str) -> Callable[..., bool]:
     # Which GPU features there are: none.
     if name.startswith(("is_sm", "is_fa3", "is_cvt", "device_support", "supports_")):
