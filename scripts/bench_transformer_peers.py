@@ -20,6 +20,7 @@ import random
 import re
 import shutil
 import subprocess
+import sys
 import tempfile
 import time
 
@@ -126,7 +127,7 @@ def translate(options):
     with tempfile.TemporaryDirectory() as folder:
         folder = pathlib.Path(folder)
         exported = folder / "ct2"
-        subprocess.run(["python3", ROOT / "scripts/transformer_export.py", options.folder,
+        subprocess.run([sys.executable, ROOT / "scripts/transformer_export.py", options.folder,
                         "--ctranslate2", exported], check=True)
         (folder / "lines").write_text("\n".join(lines) + "\n")
         for kind in ("f32", "int8"):
@@ -136,7 +137,7 @@ def translate(options):
             for beam in (1, 4):
                 start = time.monotonic()
                 results = translator.translate_batch(
-                    source, beam_size=beam, max_batch_size=32, length_penalty=0, min_decoding_length=0,
+                    source, beam_size=beam, max_batch_size=options.peer_batch, length_penalty=0, min_decoding_length=0,
                     max_decoding_length=options.max_length)
                 theirs = sum(len(r.hypotheses[0]) for r in results) / (time.monotonic() - start)
                 done = subprocess.run(
@@ -167,6 +168,7 @@ def main():
     parser.add_argument("--batch-tokens", type=int, default=2048)
     parser.add_argument("--seconds", type=float, default=20)
     parser.add_argument("--sentences", type=int, default=200)
+    parser.add_argument("--peer-batch", type=int, default=32, help="CTranslate2's max_batch_size")
     parser.add_argument("--max-length", type=int, default=60, help="tokens of a translation")
     parser.add_argument("--threads", type=int, default=os.cpu_count())
     options = parser.parse_args()

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """The experiments of the paper's Table 3 (arXiv 1706.03762), at any scale.
 
-  python3 scripts/table3.py --out FOLDER [--rows A D E] [--base small] [--steps 2000] [-- OPTIONS]
+  python3 scripts/table3.py --out FOLDER [--rows A D E] [--base tiny|small|base] [--steps 2000] [-- OPTIONS]
 
 trains every variation of the base model with `attn train --task en-de` and prints N, d_model, d_ff, h,
 d_k, d_v, P_drop, ε_ls, steps, held-out perplexity (per byte-pair token), BLEU of greedy translations and
@@ -19,21 +19,22 @@ ROOT = pathlib.Path(__file__).parent.parent
 NAMES = {"N": "--layers", "d_model": "--d-model", "d_ff": "--d-ff", "h": "--heads", "d_k": "--d-k",
          "d_v": "--d-v", "P_drop": "--dropout", "ε_ls": "--label-smoothing",
          "positions": "--positions"}
-SIZES = {"small": dict(N=3, d_model=256, d_ff=1024, h=4),
+SIZES = {"tiny": dict(N=2, d_model=128, d_ff=512, h=4),
+         "small": dict(N=3, d_model=256, d_ff=1024, h=4),
          "base": dict(N=6, d_model=512, d_ff=2048, h=8)}
 
 
 def variations(base):
     """The table's rows, with sizes relative to the base model's."""
-    d = base["d_model"]
+    d, head = base["d_model"], base["d_model"] // base["h"]
     heads = [h for h in (1, 4, 16, 32) if h != base["h"] and d // h >= 4]
     return {
         "base": [{}],
         "A": [dict(h=h, d_k=d // h, d_v=d // h) for h in heads],
-        "B": [dict(d_k=d // base["h"] // 4), dict(d_k=d // base["h"] // 2)],
+        "B": [dict(d_k=head // 4, d_v=head), dict(d_k=head // 2, d_v=head)],
         "C": [dict(N=max(base["N"] // 3, 1)), dict(N=base["N"] * 2 // 3),
-              dict(N=base["N"] * 4 // 3), dict(d_model=d // 2, d_k=d // base["h"] // 2),
-              dict(d_model=d * 2, d_k=d // base["h"] * 2), dict(d_ff=base["d_ff"] // 2),
+              dict(N=base["N"] * 4 // 3), dict(d_model=d // 2, d_k=head // 2),
+              dict(d_model=d * 2, d_k=head * 2), dict(d_ff=base["d_ff"] // 2),
               dict(d_ff=base["d_ff"] * 2)],
         "D": [dict(P_drop=0.0), dict(P_drop=0.2), {"ε_ls": 0.0}, {"ε_ls": 0.2}],
         "E": [dict(positions="learned")],
@@ -46,11 +47,10 @@ def train(options, name, change):
     done = valid.exists() and any(r["step"] == str(options.steps)
                                   for r in csv.DictReader(valid.open()))
     if not done:
-        flags = [part for key, value in change.items() for part in (NAMES[key], str(value))]
-        if "d_k" in change and "d_v" not in change:
-            flags += ["--d-v", str(SIZES[options.base]["d_model"] // SIZES[options.base]["h"])]
+        sizes = SIZES[options.base] | change
+        flags = [part for key, value in sizes.items() for part in (NAMES[key], str(value))]
         subprocess.run(
-            [options.attn, "train", "--task", "en-de", "--output", folder, "--model", options.base,
+            [options.attn, "train", "--task", "en-de", "--output", folder,
              "--steps", str(options.steps), *flags, *options.options], check=True)
     with open(folder / "model.safetensors", "rb") as file:
         header = json.loads(file.read(int.from_bytes(file.read(8), "little")))

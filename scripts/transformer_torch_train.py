@@ -4,8 +4,9 @@
   python3 scripts/transformer_torch_train.py --data FOLDER --like MODEL --out FOLDER [--steps N]
 
 takes vocabulary and hyper-parameters from MODEL, uses the paper's schedule and Adam, as many target
-tokens a batch, and writes `model.safetensors` (the mean of the last five snapshots) beside the
+tokens a batch, and keeps `model.safetensors`, the mean of the last five snapshots, beside the
 vocabulary, so that `attn translate -m FOLDER -i test.en --reference test.de` scores it like any other.
+Where attn's batches are ragged, these are padded, so sentences of about one length share one.
 Needs `pip install torch safetensors subword-nmt`.
 """
 
@@ -43,16 +44,26 @@ def batches(pairs, tokens, generator):
         yield from parts
 
 
+def save(folder, snapshots, configuration):
+    """Writes the mean of the snapshots as attn's `model.safetensors`."""
+    mean = {name: (sum(s[name] for s in snapshots) / len(snapshots)).float().contiguous()
+            for name in snapshots[0]}
+    path = folder / "model.safetensors.part"
+    save_file(mean, path, metadata={
+        "format": "pt", "transformer": json.dumps(configuration, sort_keys=True)})
+    path.rename(folder / "model.safetensors")
+
+
 def main():
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=pathlib.Path, required=True)
     parser.add_argument("--like", type=pathlib.Path, required=True)
     parser.add_argument("--out", type=pathlib.Path, required=True)
-    parser.add_argument("--steps", type=int, default=8000)
+    parser.add_argument("--steps", type=int, default=5000)
     parser.add_argument("--batch-tokens", type=int, default=2048)
-    parser.add_argument("--warmup", type=int, default=2000)
-    parser.add_argument("--snapshot-steps", type=int, default=1000)
+    parser.add_argument("--warmup", type=int, default=1000)
+    parser.add_argument("--snapshot-steps", type=int, default=250)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--precision", choices=("f32", "bf16"), default="bf16")
     options = parser.parse_args()
@@ -84,13 +95,10 @@ def main():
         if step % options.snapshot_steps == 0 or step == options.steps:
             state = {k: v.detach().double() for k, v in model.state_dict().items()}
             snapshots = (snapshots + [state])[-5:]
+            save(options.out, snapshots, c)
         if step % 100 == 0:
             speed = tokens / (time.monotonic() - start)
             print(f"step {step}: loss {loss.item():.3f}, {speed:.0f} tok/s", file=sys.stderr)
-    mean = {k: (sum(s[k] for s in snapshots) / len(snapshots)).float().contiguous()
-            for k in snapshots[0]}
-    save_file(mean, options.out / "model.safetensors",
-              metadata={"format": "pt", "transformer": json.dumps(c, sort_keys=True)})
 
 
 if __name__ == "__main__":
