@@ -60,7 +60,9 @@ def _limits(value: Any, name: str, rows: int, *, whole: bool = False) -> Optiona
         _check_limits(value, name, rows)
     if whole:
         return tensors.integers(value, name, rank=None).reshape(-1)
-    return tensors.floats(value, name)
+    values = tensors.floats(value, name)
+    # A top-p of 0 keeps the most probable token, as any that is small enough.
+    return np.where(values == 0, np.finfo(np.float32).tiny, values) if name == "top_p" else values
 
 
 def _check_limits(value: Any, name: str, rows: int) -> None:
