@@ -69,6 +69,10 @@ let package = Package(
       name: "kernel-check",
       dependencies: ["Attention", "Checkpoints", "Devices", "Tensors", "CMicrokernels"],
       path: "Sources/KernelCheck", swiftSettings: swift),
+    // No product: runs generated CUDA kernels as C++ on this processor, or writes their texts.
+    .executableTarget(
+      name: "cuda-check", dependencies: ["Attention", "Devices", "Tensors"],
+      path: "Sources/CUDACheck", exclude: ["emulation.h"], swiftSettings: swift),
     // The header of libattention; its functions are those of AttentionLibrary.
     .systemLibrary(name: "CAttention"),
     // Kernels are useless without optimisation, in debug builds too.
