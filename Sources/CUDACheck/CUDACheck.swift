@@ -6,6 +6,7 @@ import Glibc
 /// Checks the generated CUDA attention kernels without a GPU.
 ///
 ///     cuda-check [FILTER]           the kernels' text as C++ on this processor, against Double
+///     cuda-check --compile NVDISASM [FILTER]  the texts compiled by NVRTC, their instructions read
 ///     cuda-check --write DIRECTORY  the texts, one file for each kernel and architecture
 ///
 /// The first needs a C++ compiler (`CXX`, by default clang++). Prints a line for each case; the
@@ -17,6 +18,10 @@ enum CUDACheck {
     do {
       if arguments.first == "--write", let directory = arguments.dropFirst().first {
         try write(to: directory)
+      } else if arguments.first == "--compile" {
+        let rest = Array(arguments.dropFirst())
+        let check = CompileCheck(compiler: try NVRTC(), disassembler: rest.first)
+        exit(try check.run(rest.count > 1 ? rest[1] : "") ? 0 : 1)
       } else {
         exit(try emulate(arguments.first ?? "") ? 0 : 1)
       }

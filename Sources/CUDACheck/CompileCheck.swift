@@ -1,0 +1,127 @@
+import Attention
+import Devices
+import Foundation
+import Glibc
+
+/// Every kernel compiled for every architecture, by the compiler that a GPU's machine would use.
+///
+/// What must hold without a GPU: the compiler takes the text, no register is spilt, and tensor-core
+/// kernels have the instructions they are written for.
+struct CompileCheck: ~Copyable {
+  let compiler: NVRTC
+  /// `nvdisasm`, which shows a kernel's instructions; nil leaves them unread.
+  let disassembler: String?
+
+  /// A kernel's figures.
+  struct Report {
+    var registers: Int
+    var spilt: Int
+    var milliseconds: Double
+    var missing: [String]
+  }
+
+  /// Compiles the kernels of all cases whose name contains a filter.
+  ///
+  /// A text is compiled once. Prints a line for each, and the slowest; true where all is well.
+  func run(_ filter: String) throws -> Bool {
+    let device = try CPUDevice(threads: 1)
+    var (seen, failures, times) = (Set<CUDASource>(), 0, [Double]())
+    for kernelCase in KernelCase.all where filter.isEmpty || kernelCase.name.contains(filter) {
+      let material = try KernelCase.Material(kernelCase, device)
+      for architecture in CUDAArchitecture.allCases {
+        guard
+          compiler.architectures.contains(architecture.number),
+          let kernel = try? material.plan.cudaKernel(
+            queryType: kernelCase.queryType, storedType: kernelCase.storedType,
+            tile: kernelCase.tile, architecture: architecture),
+          seen.insert(kernel.source).inserted
+        else { continue }
+        let name = "\(kernelCase.name) \(architecture.rawValue)"
+        do {
+          let report = try check(kernel.source, expected: Self.expected(kernelCase.tile))
+          times.append(report.milliseconds)
+          let isRight = report.spilt == 0 && report.missing.isEmpty
+          if !isRight { failures += 1 }
+          let lacks = report.missing.map { ", no \($0)" }.joined()
+          print(
+            "\(isRight ? "ok   " : "WRONG") \(name): \(report.registers) registers, "
+              + "\(report.spilt) bytes spilt\(lacks), \(Int(report.milliseconds)) ms")
+        } catch {
+          failures += 1
+          print("WRONG \(name): \(error)")
+        }
+        fflush(nil)
+      }
+    }
+    times.sort()
+    print(
+      "\(seen.count) kernels, \(failures) wrong; "
+        + "median \(Int(times.isEmpty ? 0 : times[times.count / 2])) ms, "
+        + "slowest \(Int(times.last ?? 0)) ms, "
+        + "NVRTC \(compiler.version.major).\(compiler.version.minor)")
+    return failures == 0 && !seen.isEmpty
+  }
+
+  private func check(_ source: CUDASource, expected: [String]) throws -> Report {
+    let clock = ContinuousClock()
+    let began = clock.now
+    let output = try compiler.compile(source)
+    let elapsed = clock.now - began
+    var missing: [String] = []
+    if let disassembler, !expected.isEmpty {
+      let code = try Self.instructions(of: output.cubin, by: disassembler)
+      missing = expected.filter { !code.contains($0) }
+    }
+    return Report(
+      registers: Self.number(before: nil, after: "Used ", in: output.log) ?? 0,
+      spilt: Self.number(before: " bytes spill stores", after: nil, in: output.log) ?? 0,
+      milliseconds: Double(elapsed.components.attoseconds) * 1e-15
+        + Double(elapsed.components.seconds) * 1e3, missing: missing)
+  }
+
+  /// The instructions that a kernel is written for.
+  private static func expected(_ tile: CUDAAttentionKernel.Tile) -> [String] {
+    switch tile {
+    case .cores: []
+    case .tensor: ["HMMA", "LDGSTS"]
+    default: ["HGMMA", "UTMALDG"]
+    }
+  }
+
+  /// The largest number before or after some words.
+  private static func number(before end: String?, after start: String?, in log: String) -> Int? {
+    var largest: Int?
+    for line in log.split(separator: "\n") {
+      var text = line[...]
+      if let start {
+        guard let found = text.firstRange(of: start) else { continue }
+        text = text[found.upperBound...].prefix(while: \.isNumber)
+      } else if let end {
+        guard let found = text.firstRange(of: end) else { continue }
+        text = text[..<found.lowerBound]
+        text = text[(text.lastIndex { !$0.isNumber }.map(text.index(after:)) ?? text.startIndex)...]
+      }
+      if let number = Int(text) { largest = max(largest ?? 0, number) }
+    }
+    return largest
+  }
+
+  private static func instructions(of cubin: [UInt8], by disassembler: String) throws -> String {
+    let file = FileManager.default.temporaryDirectory
+      .appendingPathComponent("cuda-check-\(getpid()).cubin")
+    try Data(cubin).write(to: file)
+    defer { try? FileManager.default.removeItem(at: file) }
+    let process = Process()
+    process.executableURL = URL(fileURLWithPath: disassembler)
+    process.arguments = ["-c", file.path]
+    let pipe = Pipe()
+    process.standardOutput = pipe
+    try process.run()
+    let text = pipe.fileHandleForReading.readDataToEndOfFile()
+    process.waitUntilExit()
+    guard process.terminationStatus == 0 else {
+      throw Emulator.Failure.library("\(disassembler) failed: \(process.terminationStatus)")
+    }
+    return String(decoding: text, as: UTF8.self)
+  }
+}

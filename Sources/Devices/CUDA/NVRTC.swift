@@ -1,0 +1,257 @@
+import Glibc
+
+/// NVIDIA's run-time compiler, opened at run time: nothing of CUDA is needed to build.
+public struct NVRTC: ~Copyable {
+  /// The compiler's version, for example (13, 1).
+  public let version: (major: Int, minor: Int)
+  /// What it can compile for, as numbers such as 80 and 90.
+  public let architectures: [Int]
+
+  private let library: UnsafeMutableRawPointer
+  private let functions: Functions
+
+  /// Why there is no compiler here.
+  public enum Unavailable: Error, Hashable, Sendable {
+    /// None of these could be opened.
+    case notFound(tried: [String])
+    /// The library lacks a function.
+    case missingFunction(String, library: String)
+    /// The library's first call failed.
+    case failed(call: String, code: Int32)
+  }
+
+  /// Why a kernel has no code.
+  public enum Failure: Error, Hashable, Sendable {
+    /// The compiler does not know the architecture.
+    case unsupported(CUDAArchitecture, version: String)
+    /// The text is wrong: what the compiler says, with the lines of the text that it names.
+    case rejected(kernel: String, log: String)
+    /// A call of the compiler's interface failed.
+    case failed(call: String, code: Int32)
+  }
+
+  /// What the compiler made of a text.
+  public struct Output: Sendable {
+    /// Code for one architecture.
+    public var cubin: [UInt8]
+    /// What the compiler said: registers, memory, spills.
+    public var log: String
+  }
+
+  /// Opens the compiler.
+  ///
+  /// - Parameter path: The library's file. Without it: `ATTENTION_NVRTC`, the loader's own paths,
+  ///   CUDA's usual folder, then wheels (`pip install nvidia-cuda-nvrtc`) in the cache.
+  public init(path: String? = nil) throws(Unavailable) {
+    let candidates = path.map { [$0] } ?? Self.candidates
+    var opened: (library: UnsafeMutableRawPointer, name: String)?
+    for name in candidates {
+      if let library = dlopen(name, RTLD_NOW | RTLD_LOCAL) {
+        opened = (library, name)
+        break
+      }
+    }
+    guard let opened else { throw .notFound(tried: candidates) }
+    let (functions, description): (Functions, Description)
+    do throws(Unavailable) {
+      functions = try Functions(opened.library, name: opened.name)
+      description = try functions.describe()
+    } catch {
+      dlclose(opened.library)
+      throw error
+    }
+    library = opened.library
+    self.functions = functions
+    (version, architectures) = description
+  }
+
+  deinit { dlclose(library) }
+
+  /// The options that a text is compiled with.
+  public static func options(for architecture: CUDAArchitecture) -> [String] {
+    [
+      "--gpu-architecture=\(architecture.rawValue)", "--std=c++17", "--default-device",
+      "--ptxas-options=-v",
+    ]
+  }
+
+  /// Compiles a kernel to code for its architecture.
+  public func compile(_ source: CUDASource) throws(Failure) -> Output {
+    guard architectures.contains(source.architecture.number) else {
+      throw .unsupported(source.architecture, version: "\(version.major).\(version.minor)")
+    }
+    var program: OpaquePointer?
+    try check(
+      "nvrtcCreateProgram",
+      functions.create(&program, source.text, source.name + ".cu", 0, nil, nil))
+    defer { _ = functions.destroy(&program) }
+    let options = Self.options(for: source.architecture).map { strdup($0) }
+    defer { for option in options { free(option) } }
+    let status = options.map { UnsafePointer($0) }.withUnsafeBufferPointer {
+      functions.compile(program, Int32($0.count), $0.baseAddress)
+    }
+    let log = try text(
+      program, ("nvrtcGetProgramLogSize", functions.logSize),
+      ("nvrtcGetProgramLog", functions.log))
+    // 6 is NVRTC_ERROR_COMPILATION.
+    if status == 6 {
+      throw .rejected(kernel: source.name, log: Self.withLines(log, of: source.text))
+    }
+    try check("nvrtcCompileProgram", status)
+    let cubin = try bytes(
+      program, ("nvrtcGetCUBINSize", functions.cubinSize), ("nvrtcGetCUBIN", functions.cubin))
+    return Output(cubin: cubin, log: log)
+  }
+
+  private func check(_ call: String, _ status: Int32) throws(Failure) {
+    if status != 0 { throw .failed(call: call, code: status) }
+  }
+
+  private func bytes(
+    _ program: OpaquePointer?, _ size: (String, Functions.Size), _ get: (String, Functions.Get)
+  ) throws(Failure) -> [UInt8] {
+    var count = 0
+    try check(size.0, size.1(program, &count))
+    var status: Int32 = 0
+    let found = [UInt8](unsafeUninitializedCapacity: count) { buffer, initialized in
+      buffer.initialize(repeating: 0)
+      if let base = buffer.baseAddress { status = get.1(program, base) }
+      initialized = count
+    }
+    try check(get.0, status)
+    return found
+  }
+
+  private func text(
+    _ program: OpaquePointer?, _ size: (String, Functions.Size), _ get: (String, Functions.Get)
+  ) throws(Failure) -> String {
+    String(decoding: try bytes(program, size, get).prefix { $0 != 0 }, as: UTF8.self)
+  }
+
+  /// A log in which every line that names one of the text's, as `name.cu(12): error: …`, is followed
+  /// by that line.
+  static func withLines(_ log: String, of text: String) -> String {
+    let lines = text.split(separator: "\n", omittingEmptySubsequences: false)
+    return log.split(separator: "\n", omittingEmptySubsequences: false).map { said in
+      guard let open = said.firstIndex(of: "("), let close = said[open...].firstIndex(of: ")"),
+        let number = Int(said[said.index(after: open)..<close]), lines.indices.contains(number - 1)
+      else { return String(said) }
+      return "\(said)\n  \(number): \(lines[number - 1])"
+    }.joined(separator: "\n")
+  }
+
+  // MARK: - The library
+
+  private static var candidates: [String] {
+    func value(_ name: String) -> String? { getenv(name).map { String(cString: $0) } }
+    if let path = value("ATTENTION_NVRTC") { return [path] }
+    let names = ["libnvrtc.so.13", "libnvrtc.so.12", "libnvrtc.so"]
+    let cache = value("XDG_CACHE_HOME") ?? (value("HOME") ?? "") + "/.cache"
+    let wheels = found(
+      "\(cache)/swift-attention/venv-cuda/lib/python3*/site-packages/nvidia/*/lib/libnvrtc.so.1?")
+    return names + names.map { "/usr/local/cuda/lib64/" + $0 } + wheels
+  }
+
+  /// The files that a pattern of the shell's names.
+  private static func found(_ pattern: String) -> [String] {
+    var result = glob_t()
+    defer { globfree(&result) }
+    guard glob(pattern, 0, nil, &result) == 0 else { return [] }
+    return (0..<Int(result.gl_pathc)).compactMap { i in
+      result.gl_pathv[i].map { String(cString: $0) }
+    }
+  }
+
+  private typealias Description = (version: (major: Int, minor: Int), architectures: [Int])
+
+  private struct Functions {
+    typealias Status = Int32
+    typealias Program = OpaquePointer?
+    typealias Create =
+      @convention(c) (
+        UnsafeMutablePointer<Program>, UnsafePointer<CChar>, UnsafePointer<CChar>, Int32,
+        UnsafeRawPointer?, UnsafeRawPointer?
+      ) -> Status
+    typealias Compile =
+      @convention(c) (Program, Int32, UnsafePointer<UnsafePointer<CChar>?>?) -> Status
+    typealias Destroy = @convention(c) (UnsafeMutablePointer<Program>) -> Status
+    typealias Size = @convention(c) (Program, UnsafeMutablePointer<Int>) -> Status
+    typealias Get = @convention(c) (Program, UnsafeMutableRawPointer) -> Status
+    typealias Version =
+      @convention(c) (UnsafeMutablePointer<Int32>, UnsafeMutablePointer<Int32>) -> Status
+    typealias Count = @convention(c) (UnsafeMutablePointer<Int32>) -> Status
+
+    let create: Create
+    let compile: Compile
+    let destroy: Destroy
+    let logSize: Size
+    let log: Get
+    let cubinSize: Size
+    let cubin: Get
+    private let version: Version
+    private let architectureCount: Count
+    private let architectures: Count
+
+    init(_ library: UnsafeMutableRawPointer, name: String) throws(Unavailable) {
+      func function<F>(_ symbol: String, _ type: F.Type) throws(Unavailable) -> F {
+        guard let found = dlsym(library, symbol) else {
+          throw .missingFunction(symbol, library: name)
+        }
+        return unsafeBitCast(found, to: type)
+      }
+      create = try function("nvrtcCreateProgram", Create.self)
+      compile = try function("nvrtcCompileProgram", Compile.self)
+      destroy = try function("nvrtcDestroyProgram", Destroy.self)
+      logSize = try function("nvrtcGetProgramLogSize", Size.self)
+      log = try function("nvrtcGetProgramLog", Get.self)
+      cubinSize = try function("nvrtcGetCUBINSize", Size.self)
+      cubin = try function("nvrtcGetCUBIN", Get.self)
+      version = try function("nvrtcVersion", Version.self)
+      architectureCount = try function("nvrtcGetNumSupportedArchs", Count.self)
+      architectures = try function("nvrtcGetSupportedArchs", Count.self)
+    }
+
+    func describe() throws(Unavailable) -> Description {
+      var (major, minor, count): (Int32, Int32, Int32) = (0, 0, 0)
+      var status = version(&major, &minor)
+      guard status == 0 else { throw .failed(call: "nvrtcVersion", code: status) }
+      status = architectureCount(&count)
+      guard status == 0 else { throw .failed(call: "nvrtcGetNumSupportedArchs", code: status) }
+      var numbers = [Int32](repeating: 0, count: Int(max(count, 0)) + 1)
+      status = architectures(&numbers)
+      guard status == 0 else { throw .failed(call: "nvrtcGetSupportedArchs", code: status) }
+      return ((Int(major), Int(minor)), numbers.dropLast().map { Int($0) })
+    }
+  }
+}
+
+extension CUDAArchitecture {
+  /// The compute capability in one number: 90 for sm_90a.
+  public var number: Int { Int(rawValue.filter(\.isNumber)) ?? 0 }
+}
+
+extension NVRTC.Unavailable: CustomStringConvertible {
+  /// What is missing, and where it comes from.
+  public var description: String {
+    switch self {
+    case .notFound(let tried):
+      "no NVRTC on this machine (tried \(tried.joined(separator: ", "))): install CUDA's run-time "
+        + "compiler, for example with `pip install nvidia-cuda-nvrtc`, and name the library in "
+        + "ATTENTION_NVRTC"
+    case .missingFunction(let name, let library): "\(library) has no \(name); it is too old"
+    case .failed(let call, let code): "NVRTC's \(call) failed with error \(code)"
+    }
+  }
+}
+
+extension NVRTC.Failure: CustomStringConvertible {
+  /// What went wrong.
+  public var description: String {
+    switch self {
+    case .unsupported(let architecture, let version):
+      "NVRTC \(version) does not compile for \(architecture.rawValue)"
+    case .rejected(let kernel, let log): "NVRTC rejects \(kernel):\n\(log)"
+    case .failed(let call, let code): "NVRTC's \(call) failed with error \(code)"
+    }
+  }
+}
