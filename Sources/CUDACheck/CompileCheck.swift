@@ -84,7 +84,7 @@ struct CompileCheck: ~Copyable {
     switch tile {
     case .cores: []
     case .tensor: ["HMMA", "LDGSTS"]
-    default: ["HGMMA", "UTMALDG"]
+    case .warpGroups(_, let usesTMA): usesTMA ? ["HGMMA", "UTMALDG"] : ["HGMMA"]
     }
   }
 

@@ -70,7 +70,7 @@ public struct NVRTC: ~Copyable {
   /// The options that a text is compiled with.
   public static func options(for architecture: CUDAArchitecture) -> [String] {
     [
-      "--gpu-architecture=\(architecture.rawValue)", "--std=c++17", "--default-device",
+      "--gpu-architecture=\(architecture.rawValue)", "--std=c++17", "-default-device",
       "--ptxas-options=-v",
     ]
   }
