@@ -2,15 +2,19 @@ import Attention
 import Devices
 import Foundation
 import Glibc
+import Tensors
 
 /// Every kernel compiled for every architecture, by the compiler that a GPU's machine would use.
 ///
-/// What must hold without a GPU: the compiler takes the text, no register is spilt, and tensor-core
-/// kernels have the instructions they are written for.
+/// What must hold without a GPU: the compiler takes the text, at most a few registers are spilt, and
+/// tensor-core kernels have the instructions they are written for.
 struct CompileCheck: ~Copyable {
   let compiler: NVRTC
   /// `nvdisasm`, which shows a kernel's instructions; nil leaves them unread.
   let disassembler: String?
+
+  /// Bytes of spilt registers that are no error: a few addresses, kept outside the loops.
+  private static let tolerated = 32
 
   /// A kernel's figures.
   struct Report {
@@ -38,9 +42,10 @@ struct CompileCheck: ~Copyable {
         else { continue }
         let name = "\(kernelCase.name) \(architecture.rawValue)"
         do {
-          let report = try check(kernel.source, expected: Self.expected(kernelCase.tile))
+          let report = try check(
+            kernel.source, expected: Self.expected(kernelCase.tile, kernelCase.storedType))
           times.append(report.milliseconds)
-          let isRight = report.spilt == 0 && report.missing.isEmpty
+          let isRight = report.spilt <= Self.tolerated && report.missing.isEmpty
           if !isRight { failures += 1 }
           let lacks = report.missing.map { ", no \($0)" }.joined()
           print(
@@ -80,10 +85,13 @@ struct CompileCheck: ~Copyable {
   }
 
   /// The instructions that a kernel is written for.
-  private static func expected(_ tile: CUDAAttentionKernel.Tile) -> [String] {
+  ///
+  /// What is stored in 8 bits is widened on its way, through registers.
+  private static func expected(_ tile: CUDAAttentionKernel.Tile, _ stored: ElementType) -> [String]
+  {
     switch tile {
     case .cores: []
-    case .tensor: ["HMMA", "LDGSTS"]
+    case .tensor: stored.blockBytes == 1 ? ["HMMA"] : ["HMMA", "LDGSTS"]
     case .warpGroups(_, let usesTMA): usesTMA ? ["HGMMA", "UTMALDG"] : ["HGMMA"]
     }
   }
