@@ -13,7 +13,7 @@ struct CompileCheck: ~Copyable {
   /// `nvdisasm`, which shows a kernel's instructions; nil leaves them unread.
   let disassembler: String?
 
-  /// Bytes of spilt registers that are no error: a few addresses, kept outside the loops.
+  /// Bytes of spilt registers that are no error.
   private static let tolerated = 32
 
   /// A kernel's figures.

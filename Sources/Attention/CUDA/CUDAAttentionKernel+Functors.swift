@@ -29,9 +29,14 @@ extension CUDAAttentionKernel {
   /// that no stage needs memory or a barrier.
   private func vectorFunctor(_ kind: Functor.Kind, _ row: String, _ count: Int) -> String {
     let name = kind.rawValue
-    // A stored element's own scale belongs to it before any functor sees it.
+    // A stored element's own scale belongs to it before any functor sees it; without one, scores
+    // and outputs are scaled instead.
     let scale =
-      kind == .key ? " * a.keyScales[p.kvHead]" : kind == .value ? " * a.valueScales[p.kvHead]" : ""
+      switch kind {
+      case .key where has(.key): " * a.keyScales[p.kvHead]"
+      case .value where has(.value): " * a.valueScales[p.kvHead]"
+      default: ""
+      }
     let signature = "(const Arguments& a, const Place& p, \(row) row, int d)"
     var functions = [
       "__device__ inline float \(name)_0\(signature) { return load(row + d)\(scale); }"

@@ -399,6 +399,8 @@ extension CUDAAttentionKernel {
           __syncthreads();
           \(tile.stages == 2 ? "turn ^= 1;" : "")
         }
+        // Outputs take the queries' place, which a chunk without keys has not read.
+        __syncthreads();
         leave_tile(a, item, tile, rows, head, first, rowWarp, keyWarp, valueWarp, lane, out, top, sum,
             (float*)memory);
       }
