@@ -112,19 +112,19 @@ import Testing
     var m: [Float] = [-.infinity]
     var l: [Float] = [0]
     var alpha: [Float] = [.nan]
-    softmax?(&scores, 1, span, &m, &l, &alpha, nil, 0)
+    softmax?(&scores, 1, span, &m, &l, &alpha)
     #expect(scores.allSatisfy { $0 == 0 } && m == [-.infinity] && l == [0] && alpha == [0])
     // A score then arrives; the empty past counts for nothing.
     scores = [Float](repeating: -.infinity, count: 32)
     scores[5] = -1e30
-    softmax?(&scores, 1, span, &m, &l, &alpha, nil, 0)
+    softmax?(&scores, 1, span, &m, &l, &alpha)
     #expect(scores[5] == 1 && m == [-1e30] && l == [1] && alpha == [0])
     // And empty scores change nothing, nor does an empty span.
     scores = [Float](repeating: -.infinity, count: 32)
-    softmax?(&scores, 1, span, &m, &l, &alpha, nil, 0)
+    softmax?(&scores, 1, span, &m, &l, &alpha)
     #expect(scores.allSatisfy { $0 == 0 } && m == [-1e30] && l == [1] && alpha == [1])
     scores = [Float](repeating: 7, count: 32)
-    softmax?(&scores, 1, [swa_span(first: 1, end: 1)], &m, &l, &alpha, nil, 0)
+    softmax?(&scores, 1, [swa_span(first: 1, end: 1)], &m, &l, &alpha)
     #expect(scores.allSatisfy { $0 == 7 } && m == [-1e30] && l == [1] && alpha == [1])
   }
 

@@ -175,8 +175,7 @@ extension Launch {
     let products = products(work)
     if usesSoftmax {
       products.softmax(
-        scratch.scores, work.rows, scratch.spans, scratch.maximum, scratch.sum, scratch.rescale,
-        geometry.hasPanels ? scratch.values : nil, geometry.key.token)
+        scratch.scores, work.rows, scratch.spans, scratch.maximum, scratch.sum, scratch.rescale)
     } else {
       products.weights(
         scratch.scores, work.rows, scratch.spans, scratch.rescale)

@@ -33,10 +33,11 @@ typedef struct swa_span {
 
 /// The two products over panels of one form.
 ///
-/// *Fetching ahead.* Pages are scattered, and memory gives its best to several streams of ascending
-/// addresses that never pause. So panels are read side by side, and with every line that the first
-/// strip reads of its span's panels, it fetches a line of the panels `ahead` at the same places, which
-/// need not be readable; `ahead` may be NULL.
+/// *Fetching ahead.* Pages are scattered, and memory gives its best to a few streams of ascending
+/// addresses that never pause. So panels are read side by side, each from end to end, and with every
+/// line that the first strip reads of its span's panels, it fetches one of the panels `ahead`, two
+/// panels at a time, which need not be readable; `ahead` may be NULL. Strips of one or two rows leave
+/// that to the processor.
 typedef struct swa_product_kernels {
   /// Whether queries and weights are rounded to bf16 and multiplied in pairs.
   bool pairs;
@@ -49,10 +50,8 @@ typedef struct swa_product_kernels {
                  const swa_span *spans, float *s, const void *const *ahead);
   /// Online softmax over each strip's span: the running maximum m and sum l are brought up to date,
   /// s becomes exp(s − m) in the form that `values` reads, alpha = exp(m_old − m_new). A row that is
-  /// −∞ throughout leaves weights of 0 and its m as it was. `ahead` is what `scores` was given, panels
-  /// of `bytes` bytes, whose last lines are still to be fetched.
-  void (*softmax)(float *s, size_t rows, const swa_span *spans, float *m, float *l, float *alpha,
-                  const void *const *ahead, size_t bytes);
+  /// −∞ throughout leaves weights of 0 and its m as it was.
+  void (*softmax)(float *s, size_t rows, const swa_span *spans, float *m, float *l, float *alpha);
   /// s becomes weights in the form that `values` reads, as they are; alpha = 1.
   void (*weights)(float *s, size_t rows, const swa_span *spans, float *alpha);
   /// o[r] = alpha[r]·o[r] + Σ_t s[r][t]·v[t] over each strip's span; o has `ldo` floats a row,
