@@ -10,6 +10,9 @@ public struct ConstraintState: Sendable {
 
   private var tables: ConstraintTables
   private var configuration: Int32
+  /// What has been looked at for this text's masks, and the most that may be: a few seconds.
+  private var work = 0
+  private static let mostWork = 20_000_000
   /// An end of generation was taken.
   public private(set) var isEnded = false
   /// Whether the text may end here: the tokens that end a generation are allowed.
@@ -39,8 +42,12 @@ public struct ConstraintState: Sendable {
       return
     }
     moveFromLargeTables()
-    let isFound = tables.masks.withLock { $0.fill(&mask.words, configuration) }
-    guard isFound else {
+    let (isFound, spent) = tables.masks.withLock { masks in
+      let before = masks.table.work
+      return (masks.fill(&mask.words, configuration), masks.table.work - before)
+    }
+    work += spent
+    guard isFound, work < Self.mostWork else {
       throw .tooComplex("what may follow is too ambiguous to be found for every token")
     }
   }

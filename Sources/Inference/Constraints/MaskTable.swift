@@ -23,11 +23,9 @@ struct MaskTable {
   private var maskBytes = 0
   /// The configurations on the path to the node of a walk.
   private var path: [Int32]
-  /// Where the table's work ends the walks for a mask.
-  private var workLimit = 0
 
-  /// The most items that are looked at for one mask: a fraction of a second.
-  private static let mostWork = 20_000_000
+  /// The most items that are looked at for one mask or one token: a fraction of a second.
+  private static let mostWork = 2_000_000
 
   /// - Parameter classes: those of the automaton's states for texts as long as the longest token.
   init(_ automaton: PushdownAutomaton, _ trie: TokenTrie, _ classes: LookaheadClasses) {
@@ -40,17 +38,26 @@ struct MaskTable {
   /// About how many bytes it takes.
   var byteCount: Int { table.byteCount + maskBytes }
 
-  mutating func initial() -> Int32 { table.initial() }
+  /// Before any byte; `ConfigurationTable.dead` where finding it would take too long.
+  mutating func initial() -> Int32 {
+    limitWork()
+    return table.initial()
+  }
 
   mutating func adopt(_ snapshot: ConfigurationTable.Snapshot) -> Int32 { table.adopt(snapshot) }
 
   func isComplete(_ configuration: Int32) -> Bool {
-    table.configurations[Int(configuration)].flags.contains(.complete)
+    configuration != ConfigurationTable.dead
+      && table.configurations[Int(configuration)].flags.contains(.complete)
   }
 
-  /// After the bytes, or `ConfigurationTable.dead`.
+  private mutating func limitWork() { table.workLimit = table.work + Self.mostWork }
+
+  /// After the bytes, or `ConfigurationTable.dead`, also where following them would take too long.
   mutating func follow(_ configuration: Int32, _ bytes: some Sequence<UInt8>) -> Int32 {
+    limitWork()
     var here = configuration
+    if here == ConfigurationTable.dead { return here }
     for byte in bytes {
       here = table.step(here, byte)
       if here == ConfigurationTable.dead { break }
@@ -67,7 +74,8 @@ struct MaskTable {
       known.formUnion(into: &mask)
       return true
     }
-    workLimit = table.work + Self.mostWork
+    if configuration == ConfigurationTable.dead { return false }
+    limitWork()
     let key = table.configurations[Int(configuration)]
     var ignored = Findings()
     for item in key.items {
@@ -83,7 +91,7 @@ struct MaskTable {
       if outside == ConfigurationTable.dead { continue }
       for node in own.escapes { walk(below: node, from: outside, into: &mask, found: &ignored) }
     }
-    guard table.work < workLimit else { return false }
+    guard table.work < table.workLimit else { return false }
     if key.flags.contains(.complete) {
       for id in trie.endOfGeneration { mask[Int(id) >> 6] |= 1 << (UInt64(id) & 63) }
     }
@@ -100,7 +108,7 @@ struct MaskTable {
     let alone = table.alone(.init(state: state, stacks: table.stacks.hidden))
     var found = Findings()
     walk(below: 0, from: alone, into: &accepted, found: &found)
-    guard table.work < workLimit else { return nil }
+    guard table.work < table.workLimit else { return nil }
     let result = StateMask(
       accepted: CompactMask(accepted), escapes: found.escapes, reach: found.reach)
     stateMasks[state] = result
@@ -123,7 +131,7 @@ struct MaskTable {
     var i = Int(node) + 1
     let end = Int(trie.ends[Int(node)])
     path[Int(trie.depths[Int(node)])] = from
-    while i < end, table.work < workLimit {
+    while i < end, table.work < table.workLimit {
       let depth = Int(trie.depths[i])
       let next = table.step(path[depth - 1], trie.bytes[i])
       if next == ConfigurationTable.dead {

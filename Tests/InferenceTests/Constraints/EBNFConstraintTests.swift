@@ -91,6 +91,35 @@ import Tokenizers
     #expect(state.isComplete)
   }
 
+  /// A text that may have been derived in more ways than can be told apart in time ends with an error
+  /// rather than a wait, and others of the same grammar go on.
+  @Test func ambiguityIsGivenUpInTime() throws {
+    let rules = (0..<40).map { i in
+      "s\(i) ::= \"b\" | "
+        + (0..<10).map { j in "\"a\" s\((i * 7 + j) % 40) s\((i * 11 + 3 * j) % 40)" }
+        .joined(separator: " | ")
+    }
+    let tokenizer = try TestVocabulary.byteLevel([Array("aaaaaaaaaaaaaaaaaaaaaaaa".utf8)])
+    let constraint = try TokenConstraint(
+      .ebnf("root ::= s0 | s1 | s2\n" + rules.joined(separator: "\n")), tokenizer: tokenizer)
+    var mask = TokenMask(count: 0)
+    var state = constraint.makeState()
+    var isGivenUp = false
+    for _ in 0..<600 where !isGivenUp {
+      do {
+        try state.fillMask(&mask)
+        isGivenUp = !state.advance(bytes: "a".utf8)
+      } catch {
+        guard case .tooComplex = error else { throw error }
+        isGivenUp = true
+      }
+    }
+    #expect(isGivenUp)
+    var other = constraint.makeState()
+    check(other.advance(bytes: "b".utf8))
+    #expect(other.isComplete)
+  }
+
   @Test(arguments: [
     ("root ::= \"a", 1, 10), ("root ::= \"a\"\nx = \"b\"", 2, 3), ("root ::= missing", 1, 10),
     ("root ::= (\"a\"\n", 1, 10), ("root ::= [a", 1, 10), ("root ::= \"\\q\"", 1, 11),

@@ -44,8 +44,11 @@ struct ConfigurationTable {
   /// For each configuration whether it is flagged as escaped.
   private(set) var escapes: [Bool] = []
   private var itemCount = 0
+  private var itemsSeen = 0
   /// How many items and edges of stacks were looked at to find steps, a measure of time.
-  private(set) var work = 0
+  var work: Int { itemsSeen + stacks.work }
+  /// The work at which a search gives up: what it looked for counts as dead, and is not kept.
+  var workLimit = Int.max
 
   /// Node + 1 for each state of the configuration in the making; 0 for none.
   private var places: [Int32]
@@ -75,7 +78,7 @@ struct ConfigurationTable {
     if let known = returns[node] { return known }
     let result = closure(
       stacks.edges(node).filter { $0.state >= 0 }.map { Item(state: $0.state, stacks: $0.below) })
-    returns[node] = result
+    if work < workLimit { returns[node] = result }
     return result
   }
 
@@ -86,13 +89,13 @@ struct ConfigurationTable {
     if known != Self.notYetKnown { return known }
     let found = findStep(
       configuration, automaton.representatives[Int(automaton.classes[Int(byte)])])
-    steps[place] = found
+    if work < workLimit { steps[place] = found }
     return found
   }
 
   private mutating func findStep(_ configuration: Int32, _ byte: UInt8) -> Int32 {
     let items = configurations[Int(configuration)].items
-    work += items.count + 1
+    itemsSeen += items.count + 1
     let seeds = items.compactMap { item -> Item? in
       guard
         let edge = automaton.states[Int(item.state)].bytes.first(where: {
@@ -110,8 +113,8 @@ struct ConfigurationTable {
     var touched: [Int32] = []
     var waiting = seeds
     var reach: Int32 = 0
-    while let item = waiting.popLast() {
-      work += 1
+    while work < workLimit, let item = waiting.popLast() {
+      itemsSeen += 1
       let state = Int(item.state)
       let depth = stacks.depth(item.stacks)
       reach = max(reach, depth + automaton.states[state].height)
@@ -126,7 +129,7 @@ struct ConfigurationTable {
       }
       places[state] = node + 1
       if automaton.states[state].accepting {
-        work += stacks.edges(node).count
+        itemsSeen += stacks.edges(node).count
         for edge in stacks.edges(node) {
           switch edge.state {
           case StackPool.bottom: flags.insert(.complete)
@@ -156,7 +159,7 @@ struct ConfigurationTable {
       }
       places[Int(state)] = 0
     }
-    if items.isEmpty && flags.isEmpty { return Self.dead }
+    if items.isEmpty && flags.isEmpty || work >= workLimit { return Self.dead }
     return number(Key(flags: flags, items: items), reach: reach)
   }
 
@@ -187,6 +190,7 @@ extension ConfigurationTable {
   /// A configuration for another table of the same automaton.
   func snapshot(_ configuration: Int32) -> Snapshot {
     var result = Snapshot()
+    if configuration == Self.dead { return result }
     var places: [Int32: Int32] = [:]
     var key = configurations[Int(configuration)]
     // Nodes are numbered after all that lie below them.

@@ -25,6 +25,8 @@ struct StackPool {
   private var depths: [Int32] = []
   private var numbers: [[Edge]: Int32] = [:]
   private var unions: [UInt64: Int32] = [:]
+  /// How many edges were looked at, a measure of time.
+  private(set) var work = 0
 
   init() {
     _ = node([Edge(state: Self.bottom, below: -1)])
@@ -49,6 +51,7 @@ struct StackPool {
 
   /// The number of a set with these edges, sorted by state.
   mutating func node(_ edges: [Edge]) -> Int32 {
+    work += edges.count
     if let known = numbers[edges] { return known }
     let new = Int32(truncatingIfNeeded: depths.count)
     numbers[edges] = new
@@ -66,6 +69,7 @@ struct StackPool {
     let key = UInt64(UInt32(bitPattern: min(a, b))) << 32 | UInt64(UInt32(bitPattern: max(a, b)))
     if let known = unions[key] { return known }
     let (x, y) = (Array(edges(a)), Array(edges(b)))
+    work += x.count + y.count
     var merged: [Edge] = []
     var i = 0
     var j = 0
