@@ -43,7 +43,7 @@ struct CompileCheck: ~Copyable {
         let name = "\(kernelCase.name) \(architecture.rawValue)"
         do {
           let report = try check(
-            kernel.source, expected: Self.expected(kernelCase.tile, kernelCase.storedType))
+            kernel.source, expected: Self.expected(kernelCase))
           times.append(report.milliseconds)
           let isRight = report.spilt <= Self.tolerated && report.missing.isEmpty
           if !isRight { failures += 1 }
@@ -86,12 +86,14 @@ struct CompileCheck: ~Copyable {
 
   /// The instructions that a kernel is written for.
   ///
-  /// What is stored in 8 bits is widened on its way, through registers.
-  private static func expected(_ tile: CUDAAttentionKernel.Tile, _ stored: ElementType) -> [String]
-  {
-    switch tile {
+  /// What is stored in 8 bits or goes through a functor comes through registers.
+  private static func expected(_ kernelCase: KernelCase) -> [String] {
+    let isCopied =
+      kernelCase.storedType.blockBytes > 1
+      && !kernelCase.variant.functors.contains { $0.kind == .key || $0.kind == .value }
+    return switch kernelCase.tile {
     case .cores: []
-    case .tensor: stored.blockBytes == 1 ? ["HMMA"] : ["HMMA", "LDGSTS"]
+    case .tensor: isCopied ? ["HMMA", "LDGSTS"] : ["HMMA"]
     case .warpGroups(_, let usesTMA): usesTMA ? ["HGMMA", "UTMALDG"] : ["HGMMA"]
     }
   }
