@@ -34,7 +34,12 @@ struct Subprocess {
       environment.map { strdup("\($0.key)=\($0.value)") } + [nil]
     defer { for text in words + variables { free(text) } }
     var process: pid_t = 0
-    let code = posix_spawn(&process, program, &actions, nil, &words, &variables)
+    var code = posix_spawn(&process, program, &actions, nil, &words, &variables)
+    // A program just written is held open for a moment by what was forked meanwhile.
+    for _ in 0..<100 where code == ETXTBSY {
+      usleep(10_000)
+      code = posix_spawn(&process, program, &actions, nil, &words, &variables)
+    }
     guard code == 0 else { throw .file(path: program, action: "run", code: code) }
     self.process = process
   }
