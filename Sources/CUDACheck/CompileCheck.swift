@@ -29,7 +29,8 @@ struct CompileCheck: ~Copyable {
   /// A text is compiled once. Prints a line for each, and the slowest; true where all is well.
   func run(_ filter: String) throws -> Bool {
     let device = try CPUDevice(threads: 1)
-    var (seen, failures, times) = (Set<CUDASource>(), 0, [Double]())
+    var (seen, compiled) = (Set<CUDASource>(), Set<CUDAArchitecture>())
+    var (failures, times) = (0, [Double]())
     for kernelCase in KernelCase.all where filter.isEmpty || kernelCase.name.contains(filter) {
       let material = try KernelCase.Material(kernelCase, device)
       for architecture in CUDAArchitecture.allCases {
@@ -40,6 +41,7 @@ struct CompileCheck: ~Copyable {
             tile: kernelCase.tile, architecture: architecture),
           seen.insert(kernel.source).inserted
         else { continue }
+        compiled.insert(architecture)
         let name = "\(kernelCase.name) \(architecture.rawValue)"
         do {
           let report = try check(
@@ -64,7 +66,9 @@ struct CompileCheck: ~Copyable {
         + "median \(Int(times.isEmpty ? 0 : times[times.count / 2])) ms, "
         + "slowest \(Int(times.last ?? 0)) ms, "
         + "NVRTC \(compiler.version.major).\(compiler.version.minor)")
-    return failures == 0 && !seen.isEmpty
+    let absent = CUDAArchitecture.allCases.filter { !compiled.contains($0) }
+    for architecture in absent { print("WRONG no kernel for \(architecture.rawValue)") }
+    return failures == 0 && (absent.isEmpty || !filter.isEmpty && !seen.isEmpty)
   }
 
   private func check(_ source: CUDASource, expected: [String]) throws -> Report {
@@ -77,9 +81,11 @@ struct CompileCheck: ~Copyable {
       let code = try Self.instructions(of: output.cubin, by: disassembler)
       missing = expected.filter { !code.contains($0) }
     }
+    guard let registers = Self.number(before: nil, after: "Used ", in: output.log),
+      let spilt = Self.number(before: " bytes spill stores", after: nil, in: output.log)
+    else { throw Emulator.Failure.library("NVRTC does not say what it spilt:\n\(output.log)") }
     return Report(
-      registers: Self.number(before: nil, after: "Used ", in: output.log) ?? 0,
-      spilt: Self.number(before: " bytes spill stores", after: nil, in: output.log) ?? 0,
+      registers: registers, spilt: spilt,
       milliseconds: Double(elapsed.components.attoseconds) * 1e-15
         + Double(elapsed.components.seconds) * 1e3, missing: missing)
   }

@@ -46,10 +46,12 @@ import Testing
         try whole.prefix(count).write(to: file)
         #expect(CUDAKernelCache(directory: directory.path).code(for: key("a")) == nil)
       }
-      var other = whole
-      other[40] ^= 1
-      try other.write(to: file)
-      #expect(CUDAKernelCache(directory: directory.path).code(for: key("a")) == nil)
+      for place in [3, 40, whole.count - 50, whole.count - 3] {
+        var other = whole
+        other[place] ^= 1
+        try other.write(to: file)
+        #expect(CUDAKernelCache(directory: directory.path).code(for: key("a")) == nil)
+      }
       try whole.write(to: file)
       #expect(CUDAKernelCache(directory: directory.path).code(for: key("a"))?.count == 100)
     }

@@ -3,8 +3,8 @@ import Synchronization
 
 /// Compiled kernels, in memory and on disk, by all that their code depends on.
 ///
-/// A file holds its whole key before the code, so that a file of the same name that belongs to another
-/// text, or that is cut short, is found out and compiled anew.
+/// A file holds its whole key before the code and a hash of the code behind it, so that a file of the
+/// same name that belongs to another text, or that is damaged, is found out and compiled anew.
 public final class CUDAKernelCache: Sendable {
   /// What the code of a kernel depends on.
   public struct Key: Sendable, Hashable {
@@ -15,13 +15,13 @@ public final class CUDAKernelCache: Sendable {
       text = ([compiler] + options + [source.text]).joined(separator: "\u{0}")
     }
 
-    /// 64 bits of FNV-1a: only a file's name, since the file holds the key.
-    var name: String {
-      let hash = text.utf8.reduce(0xcbf2_9ce4_8422_2325 as UInt64) {
-        ($0 ^ UInt64($1)) &* 0x0000_0100_0000_01b3
-      }
-      return String(hash, radix: 16) + ".cubin"
-    }
+    /// Only a file's name, since the file holds the key.
+    var name: String { String(CUDAKernelCache.hash(text.utf8), radix: 16) + ".cubin" }
+  }
+
+  /// 64 bits of FNV-1a.
+  private static func hash(_ bytes: some Sequence<UInt8>) -> UInt64 {
+    bytes.reduce(0xcbf2_9ce4_8422_2325) { ($0 ^ UInt64($1)) &* 0x0000_0100_0000_01b3 }
   }
 
   private static let mark = Array("swift-attention kernel 1\n".utf8)
@@ -52,15 +52,16 @@ public final class CUDAKernelCache: Sendable {
 
   private func file(_ key: Key) -> URL? { directory?.appendingPathComponent(key.name) }
 
-  /// Mark, the key's length in eight bytes, key, the code's length in eight bytes, code.
+  /// Mark, the key's length in eight bytes, key, the code's length in eight bytes, code, its hash.
   private func read(_ key: Key) -> [UInt8]? {
     guard let file = file(key), let data = try? Data(contentsOf: file) else { return nil }
     var rest = Array(data)[...]
-    func number() -> Int? {
+    func bits() -> UInt64? {
       guard rest.count >= 8 else { return nil }
       defer { rest = rest.dropFirst(8) }
-      return Int(exactly: rest.prefix(8).reversed().reduce(UInt64(0)) { $0 << 8 | UInt64($1) })
+      return rest.prefix(8).reversed().reduce(0) { $0 << 8 | UInt64($1) }
     }
+    func number() -> Int? { bits().flatMap { Int(exactly: $0) } }
     guard rest.starts(with: Self.mark) else { return nil }
     rest = rest.dropFirst(Self.mark.count)
     guard
@@ -68,17 +69,20 @@ public final class CUDAKernelCache: Sendable {
       rest.prefix(length).elementsEqual(key.text.utf8)
     else { return nil }
     rest = rest.dropFirst(length)
-    guard let size = number(), size == rest.count, size > 0 else { return nil }
-    return Array(rest)
+    guard let size = number(), size > 0, size == rest.count - 8 else { return nil }
+    let code = Array(rest.prefix(size))
+    rest = rest.dropFirst(size)
+    return bits() == Self.hash(code) ? code : nil
   }
 
   private func write(_ code: [UInt8], _ key: Key) {
     guard let directory, let file = file(key) else { return }
-    func number(_ n: Int) -> [UInt8] { (0..<8).map { UInt8(truncatingIfNeeded: n >> (8 * $0)) } }
+    func bytes(_ n: UInt64) -> [UInt8] { (0..<8).map { UInt8(truncatingIfNeeded: n >> (8 * $0)) } }
     let text = Array(key.text.utf8)
-    let bytes = Self.mark + number(text.count) + text + number(code.count) + code
+    var whole = Self.mark + bytes(UInt64(text.count)) + text
+    whole += bytes(UInt64(code.count)) + code + bytes(Self.hash(code))
     try? FileManager.default.createDirectory(at: directory, withIntermediateDirectories: true)
-    try? Data(bytes).write(to: file, options: .atomic)
+    try? Data(whole).write(to: file, options: .atomic)
   }
 }
 
