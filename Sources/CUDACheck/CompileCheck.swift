@@ -72,22 +72,20 @@ struct CompileCheck: ~Copyable {
   }
 
   private func check(_ source: CUDASource, expected: [String]) throws -> Report {
-    let clock = ContinuousClock()
-    let began = clock.now
+    let began = ContinuousClock.now
     let output = try compiler.compile(source)
-    let elapsed = clock.now - began
+    let elapsed = ContinuousClock.now - began
     var missing: [String] = []
     if let disassembler, !expected.isEmpty {
       let code = try Self.instructions(of: output.cubin, by: disassembler)
       missing = expected.filter { !code.contains($0) }
     }
-    guard let registers = Self.number(before: nil, after: "Used ", in: output.log),
-      let spilt = Self.number(before: " bytes spill stores", after: nil, in: output.log)
+    guard let registers = Self.largest(/Used (\d+) registers/, in: output.log),
+      let spilt = Self.largest(/(\d+) bytes spill stores/, in: output.log)
     else { throw Emulator.Failure.library("NVRTC does not say what it spilt:\n\(output.log)") }
     return Report(
-      registers: registers, spilt: spilt,
-      milliseconds: Double(elapsed.components.attoseconds) * 1e-15
-        + Double(elapsed.components.seconds) * 1e3, missing: missing)
+      registers: registers, spilt: spilt, milliseconds: elapsed / .milliseconds(1),
+      missing: missing)
   }
 
   /// The instructions that a kernel is written for.
@@ -104,22 +102,9 @@ struct CompileCheck: ~Copyable {
     }
   }
 
-  /// The largest number before or after some words.
-  private static func number(before end: String?, after start: String?, in log: String) -> Int? {
-    var largest: Int?
-    for line in log.split(separator: "\n") {
-      var text = line[...]
-      if let start {
-        guard let found = text.firstRange(of: start) else { continue }
-        text = text[found.upperBound...].prefix(while: \.isNumber)
-      } else if let end {
-        guard let found = text.firstRange(of: end) else { continue }
-        text = text[..<found.lowerBound]
-        text = text[(text.lastIndex { !$0.isNumber }.map(text.index(after:)) ?? text.startIndex)...]
-      }
-      if let number = Int(text) { largest = max(largest ?? 0, number) }
-    }
-    return largest
+  /// The largest of the numbers that a pattern finds.
+  private static func largest(_ pattern: Regex<(Substring, Substring)>, in log: String) -> Int? {
+    log.matches(of: pattern).compactMap { Int($0.1) }.max()
   }
 
   private static func instructions(of cubin: [UInt8], by disassembler: String) throws -> String {
@@ -127,17 +112,10 @@ struct CompileCheck: ~Copyable {
       .appendingPathComponent("cuda-check-\(getpid()).cubin")
     try Data(cubin).write(to: file)
     defer { try? FileManager.default.removeItem(at: file) }
-    let process = Process()
-    process.executableURL = URL(fileURLWithPath: disassembler)
-    process.arguments = ["-c", file.path]
-    let pipe = Pipe()
-    process.standardOutput = pipe
-    try process.run()
-    let text = pipe.fileHandleForReading.readDataToEndOfFile()
-    process.waitUntilExit()
-    guard process.terminationStatus == 0 else {
-      throw Emulator.Failure.library("\(disassembler) failed: \(process.terminationStatus)")
+    let (status, text) = try Tool.run(disassembler, ["-c", file.path], reading: .output)
+    guard status == 0 else {
+      throw Emulator.Failure.library("\(disassembler) failed: \(status)")
     }
-    return String(decoding: text, as: UTF8.self)
+    return text
   }
 }

@@ -45,19 +45,14 @@ struct Emulator {
       }
       """
     try text.write(toFile: base + ".cpp", atomically: false, encoding: .utf8)
-    let process = Process()
-    process.executableURL = URL(fileURLWithPath: "/usr/bin/env")
-    process.arguments = [
-      compiler, "-std=c++20", "-O1", "-w", "-fPIC", "-shared", "-I", header, "-o", base + ".so",
-      base + ".cpp",
-    ]
-    let pipe = Pipe()
-    process.standardError = pipe
-    try process.run()
-    let log = pipe.fileHandleForReading.readDataToEndOfFile()
-    process.waitUntilExit()
-    guard process.terminationStatus == 0 else {
-      throw Failure.compiler(source.name, log: String(decoding: log.prefix(3000), as: UTF8.self))
+    let (status, log) = try Tool.run(
+      compiler,
+      [
+        "-std=c++20", "-O1", "-w", "-fPIC", "-shared", "-I", header, "-o", base + ".so",
+        base + ".cpp",
+      ], reading: .errors)
+    guard status == 0 else {
+      throw Failure.compiler(source.name, log: String(log.prefix(3000)))
     }
     guard let library = dlopen(base + ".so", RTLD_NOW | RTLD_LOCAL),
       let size = dlsym(library, "argument_bytes"), let launch = dlsym(library, "launch")
