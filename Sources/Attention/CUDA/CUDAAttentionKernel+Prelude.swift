@@ -95,34 +95,20 @@ extension CUDAAttentionKernel {
   /// The element types of this kernel.
   var types: String {
     func name(_ type: ElementType, _ role: String) -> String {
-      switch type {
-      case .float32: "typedef float \(role);"
-      case .bfloat16:
+      let (bits, number) =
+        switch type {
+        case .float32: ("", "")
+        case .bfloat16: ("unsigned short", "from_bf16")
+        case .float16: ("unsigned short", "from_f16")
+        case .float8E4M3: ("unsigned char", "from_e4m3")
+        case .float8E5M2: ("unsigned char", "from_e5m2")
+        default: ("signed char", "float")
+        }
+      if bits.isEmpty { return "typedef float \(role);" }
+      return """
+        struct \(role) { \(bits) bits; };
+        __device__ inline float load(const \(role)* at) { return \(number)(at->bits); }
         """
-        struct \(role) { unsigned short bits; };
-        __device__ inline float load(const \(role)* at) { return from_bf16(at->bits); }
-        """
-      case .float16:
-        """
-        struct \(role) { unsigned short bits; };
-        __device__ inline float load(const \(role)* at) { return from_f16(at->bits); }
-        """
-      case .float8E4M3:
-        """
-        struct \(role) { unsigned char bits; };
-        __device__ inline float load(const \(role)* at) { return from_e4m3(at->bits); }
-        """
-      case .float8E5M2:
-        """
-        struct \(role) { unsigned char bits; };
-        __device__ inline float load(const \(role)* at) { return from_e5m2(at->bits); }
-        """
-      default:
-        """
-        struct \(role) { signed char bits; };
-        __device__ inline float load(const \(role)* at) { return float(at->bits); }
-        """
-      }
     }
     var parts = [name(queryType, "Query"), name(storedType, "Stored")]
     switch queryType {
