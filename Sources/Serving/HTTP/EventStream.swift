@@ -67,9 +67,6 @@ enum EventStream {
 }
 
 /// Writes the events of one answer.
-///
-/// Its functions are not inlined: what they need while they run would otherwise be memory of every
-/// stream's task for as long as the stream is open.
 private struct EventWriter<A: Answer> {
   private var answer: A
   private let reports: StreamUsage
@@ -83,7 +80,6 @@ private struct EventWriter<A: Answer> {
   }
 
   /// What a step tells the client, if anything.
-  @inline(never)
   mutating func receive(_ delta: ChoiceDelta) -> ByteBuffer? {
     usage.add(delta, choices: answer.choices)
     let chunks = answer.receive(delta)
@@ -104,7 +100,6 @@ private struct EventWriter<A: Answer> {
   }
 
   /// The events after all steps.
-  @inline(never)
   func end() -> ByteBuffer {
     var bytes: [UInt8] = []
     if reports != .none { Self.write(answer.header.json([], usage: usage.json), to: &bytes) }
@@ -113,7 +108,6 @@ private struct EventWriter<A: Answer> {
   }
 
   /// An event of its own.
-  @inline(never)
   static func event(_ json: JSON) -> ByteBuffer {
     var bytes: [UInt8] = []
     write(json, to: &bytes)
