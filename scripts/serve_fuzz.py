@@ -2,9 +2,9 @@
 """Sends malformed HTTP, JSON and Unicode to `attn serve`: it must not crash, and every answer must be
 a well-formed error of the API's shape, or a well-formed answer where the request happens to be valid.
 
-    scripts/serve_fuzz.py [--requests 100000] [--seed 1] [--workers 4]
+    scripts/serve_fuzz.py [--requests 100000] [--seed 1] [--workers 16]
 
-Needs only Python. A request that ends the server is kept in .build/serve-fuzz.
+Needs only Python. A request whose answer is wrong or does not come is kept in .build/serve-fuzz.
 """
 
 import argparse
@@ -16,6 +16,7 @@ import random
 import socket
 import sys
 import time
+import urllib.request
 
 from serving import ROOT, serving
 
@@ -199,6 +200,10 @@ def request(rng):
     return data, True, method
 
 
+# After so many the rest of a run would say nothing new.
+MOST_FAILURES = 20
+
+
 class Malformed(Exception):
     pass
 
@@ -274,50 +279,57 @@ def judge(status, headers, body, method):
                 json.loads(event[6:])
 
 
-def work(port, count, seed, counts, failure):
+def work(port, count, seed, patience, counts, failures):
+    """Sends requests, one after another over one connection as long as it lasts."""
     rng = random.Random(seed)
     connection, buffer = None, b""
-    for i in range(count):
-        if failure.is_set():
+    for _ in range(count):
+        if failures.value >= MOST_FAILURES:
             return
         data, whole, method = request(rng)
+        status = 0
         try:
             if connection is None:
-                connection, buffer = socket.create_connection(("127.0.0.1", port), 60), b""
+                connection = socket.create_connection(("127.0.0.1", port), patience)
+                buffer = b""
             connection.sendall(data)
             if not whole:
                 connection.shutdown(socket.SHUT_WR)
             status, headers, body, buffer = read_answer(connection, buffer, method)
             judge(status, headers, body, method)
-            with counts.get_lock():
-                counts[min(status, 599)] += 1
-            if not whole or headers.get("connection") == "close":
-                connection.close()
-                connection = None
+            if whole and headers.get("connection") != "close":
+                continue
+        except TimeoutError:
+            report(data, f"no answer in {patience} s; {health(port)}", failures)
         except (EOFError, ConnectionError) as error:
-            if connection is not None:
-                connection.close()
-            connection = None
             # A damaged frame may also be half a request, after which there is nothing to answer.
             if whole:
-                failure.set()
-                report(data, f"no answer: {type(error).__name__} {error}")
-                return
+                report(data, f"no answer: {type(error).__name__} {error}", failures)
+        except (Malformed, ValueError, KeyError, TypeError) as error:
+            report(data, f"{type(error).__name__}: {error}", failures)
+        finally:
             with counts.get_lock():
-                counts[0] += 1
-        except (Malformed, ValueError, KeyError, TypeError, TimeoutError) as error:
-            if whole or isinstance(error, TimeoutError) or "status 5" in str(error):
-                failure.set()
-                report(data, f"{type(error).__name__}: {error}")
-                return
+                counts[min(status, 599)] += 1
+        if connection is not None:
             connection.close()
-            connection = None
+        connection = None
 
 
-def report(data, problem):
+def health(port):
+    """Whether the server answers anything at all."""
+    try:
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/health", timeout=60) as answer:
+            return f"/health answers {answer.status}"
+    except OSError as error:
+        return f"/health: {error}"
+
+
+def report(data, problem, failures):
     folder = os.path.join(ROOT, ".build/serve-fuzz")
     os.makedirs(folder, exist_ok=True)
-    path = os.path.join(folder, f"{int(time.time())}-{os.getpid()}")
+    with failures.get_lock():
+        failures.value += 1
+        path = os.path.join(folder, f"{int(time.time())}-{failures.value}")
     with open(path, "wb") as file:
         file.write(data)
     print(f"FAILED  {problem}\n        the request is in {path}", flush=True)
@@ -327,37 +339,50 @@ def main():
     arguments = argparse.ArgumentParser()
     arguments.add_argument("--requests", type=int, default=100_000)
     arguments.add_argument("--seed", type=int, default=1)
-    arguments.add_argument("--workers", type=int, default=4)
+    arguments.add_argument("--workers", type=int, default=16)
+    # A damaged request may ask for a whole context of tokens, on a machine that does other things.
+    arguments.add_argument("--patience", type=float, default=600, help="seconds for an answer")
     options = arguments.parse_args()
     counts = multiprocessing.Array("i", 600)
-    failure = multiprocessing.Event()
+    failures = multiprocessing.Value("i", 0)
     start = time.time()
-    # A small context: a request whose limit of tokens was damaged still ends soon.
     with serving(
         "--log-level", "warning", "--throughput-interval", "0", "--context", "512"
     ) as server:
         port = int(server.url.rsplit(":", 1)[1])
-        before = server.resident()
-        share = options.requests // options.workers
+        before = server.resident("RssAnon")
+        share = -(-options.requests // options.workers)
         workers = [
             multiprocessing.Process(
-                target=work, args=(port, share, options.seed * 1000 + i, counts, failure)
+                target=work,
+                args=(port, share, options.seed * 1000 + i, options.patience, counts, failures),
             )
             for i in range(options.workers)
         ]
         for worker in workers:
             worker.start()
+        told = time.time()
         for worker in workers:
-            worker.join()
+            while worker.is_alive():
+                worker.join(5)
+                if time.time() > told + 60:
+                    told = time.time()
+                    print(f"{sum(counts)} requests, {told - start:.0f} s, "
+                          f"{server.resident('RssAnon'):.0f} MiB", flush=True)
         if server.process.poll() is None:
-            if not server.wait_idle():
+            if not server.wait_idle(options.patience):
+                failures.value += 1
                 print("FAILED  requests still run")
-                failure.set()
-            print(f"resident memory {before:.0f} MiB before, {server.resident():.0f} MiB after")
+            problem = server.integrity()
+            if problem:
+                failures.value += 1
+                print(f"FAILED  {problem}")
+            after = server.resident("RssAnon")
+            print(f"the server's own memory: {before:.0f} MiB before, {after:.0f} MiB after")
     total = sum(counts)
-    seen = ", ".join(f"{s or 'no answer to half a request'}: {n}" for s, n in enumerate(counts) if n)
-    print(f"{total} requests in {time.time() - start:.0f} s; {seen}")
-    sys.exit(1 if failure.is_set() else 0)
+    seen = ", ".join(f"{s or 'no answer'}: {n}" for s, n in enumerate(counts) if n)
+    print(f"{total} requests in {time.time() - start:.0f} s; {failures.value} failures; {seen}")
+    sys.exit(1 if failures.value or total < options.requests else 0)
 
 
 if __name__ == "__main__":
