@@ -160,7 +160,8 @@ extension InferenceServer {
     let presence = try await context.presence
     let start = ContinuousClock.now
     let run = try GenerationRun(
-      job, on: engine, metrics: metrics, options: options, presence: presence)
+      job, on: engine, metrics: metrics, options: options, presence: presence,
+      timers: context.channel.eventLoop)
     let ended: @Sendable (Usage, Bool) -> Void = { [logger] usage, isWhole in
       presence.whenLeft(nil)
       logger.info(

@@ -44,8 +44,15 @@ public final class InferenceServer: Sendable {
   public func run(
     handlesSignals: Bool = true, onReady: @escaping @Sendable (String) -> Void = { _ in }
   ) async throws {
+    let router = makeRouter().buildResponder()
     let application = Application(
-      responder: makeRouter().buildResponder(), server: try builder(),
+      // In a task of its own: while an answer is streamed, the connection's task keeps the largest
+      // stack that it ever had.
+      responder: CallbackResponder { request, context in
+        async let response = router.respond(to: request, context: context)
+        return try await response
+      },
+      server: try builder(),
       configuration: configuration,
       onServerRunning: { [options] channel in onReady(options.url(of: channel.localAddress)) },
       logger: quiet)

@@ -1,5 +1,6 @@
 import Inference
 import LanguageModels
+import NIOCore
 import Synchronization
 import Tokenizers
 
@@ -19,59 +20,76 @@ struct GenerationRun: Sendable {
 
   /// Hands a job to the engine.
   ///
-  /// The job is cancelled when the client leaves, whether it waits, reads its prompt or generates.
+  /// The job is cancelled when the client leaves, whether it waits, reads its prompt or generates,
+  /// and when its first token is late.
+  ///
+  /// - Parameter timers: where time is kept.
   init(
     _ job: GenerationJob, on engine: InferenceEngine, metrics: ServerMetrics,
-    options: ServerOptions, presence: ClientPresence
+    options: ServerOptions, presence: ClientPresence, timers: any EventLoop
   ) throws(APIError) {
     let start = ContinuousClock.now
-    var streams: [InferenceStream] = []
+    var submitted: [InferenceStream] = []
     for prompt in job.prompts {
       var request = job.request
       request.prompt = prompt
       do {
-        streams.append(try engine.submit(request))
+        submitted.append(try engine.submit(request))
       } catch {
-        for stream in streams { stream.cancel() }
+        for stream in submitted { stream.cancel() }
         throw APIError(error)
       }
     }
+    let streams = submitted
     let (events, continuation) = AsyncThrowingStream<Event, any Error>.makeStream()
     self.events = events
-    let follower = Follower(
-      job: job, tokenizer: engine.bundle.tokenizer, metrics: metrics, start: start,
-      yield: { continuation.yield($0) })
     metrics.record {
       $0.choices.record(Double(job.request.n))
       $0.maxTokens.record(Double(job.request.maxTokens))
     }
-    let accepted = streams
-    let task = Task {
-      do {
-        try await withThrowingTaskGroup(of: Bool.self) { group in
-          for (prompt, stream) in accepted.enumerated() {
-            group.addTask {
-              try await follower.follow(stream, prompt: prompt)
-              return true
-            }
-          }
-          group.addTask {
-            try await follower.watch(options)
-            return false
-          }
-          var left = accepted.count
-          while left > 0, let ended = try await group.next() { left -= ended ? 1 : 0 }
-          group.cancelAll()
-        }
-        continuation.finish()
-      } catch {
-        for stream in accepted { stream.cancel() }
-        continuation.finish(throwing: error)
+    let follower = Follower(
+      job: job, tokenizer: engine.bundle.tokenizer, metrics: metrics, start: start,
+      yield: { continuation.yield($0) })
+    let alive = timers.scheduleRepeatedTask(
+      initialDelay: TimeAmount(options.keepAlive), delay: TimeAmount(options.keepAlive)
+    ) { _ in continuation.yield(.alive) }
+    let late = options.limits.firstToken.map { limit in
+      timers.scheduleTask(in: TimeAmount(limit)) {
+        guard !follower.hasBegun else { return }
+        continuation.finish(
+          throwing: APIError.overloaded(
+            "no token came within the server's limit of \(limit.components.seconds) s",
+            retryAfter: 10))
       }
     }
-    continuation.onTermination = { _ in task.cancel() }
-    presence.whenLeft { task.cancel() }
+    // Whatever ends the run ends what is left of the job.
+    continuation.onTermination = { _ in
+      alive.cancel()
+      late?.cancel()
+      for stream in streams { stream.cancel() }
+    }
+    presence.whenLeft { continuation.finish(throwing: CancellationError()) }
+    let open = Counter(streams.count)
+    for (prompt, stream) in streams.enumerated() {
+      Task {
+        do {
+          try await follower.follow(stream, prompt: prompt)
+          if open.decrement() == 0 { continuation.finish() }
+        } catch {
+          continuation.finish(throwing: error)
+        }
+      }
+    }
   }
+}
+
+/// Counts down from any thread.
+private final class Counter: Sendable {
+  private let value: Atomic<Int>
+
+  init(_ value: Int) { self.value = Atomic(value) }
+
+  func decrement() -> Int { value.subtract(1, ordering: .relaxed).newValue }
 }
 
 /// Reads the engine's streams of one job.
@@ -81,7 +99,7 @@ private final class Follower: Sendable {
   private let metrics: ServerMetrics
   private let start: ContinuousClock.Instant
   private let yield: @Sendable (GenerationRun.Event) -> Void
-  private let hasBegun = Atomic(false)
+  private let begun = Atomic(false)
 
   init(
     job: GenerationJob, tokenizer: Tokenizer, metrics: ServerMetrics,
@@ -93,6 +111,9 @@ private final class Follower: Sendable {
     self.start = start
     self.yield = yield
   }
+
+  /// Whether a token has come.
+  var hasBegun: Bool { begun.load(ordering: .relaxed) }
 
   private struct Choice {
     var assembler: TextAssembler
@@ -115,7 +136,7 @@ private final class Follower: Sendable {
     for try await event in stream {
       let i = event.sequence
       guard choices.indices.contains(i), !choices[i].isOver else { continue }
-      hasBegun.store(true, ordering: .relaxed)
+      begun.store(true, ordering: .relaxed)
       choices[i].times.receive(event.tokens.count)
       choices[i].tokens += event.tokens.count
       var delta = ChoiceDelta(index: prompt * count + i)
@@ -142,7 +163,6 @@ private final class Follower: Sendable {
       yield(.delta(delta))
       if open == 0 { return }
     }
-    try Task.checkCancellation()
     throw APIError.server("the engine ended a request without a reason")
   }
 
@@ -150,31 +170,9 @@ private final class Follower: Sendable {
     switch reason {
     case .stop: return .stop
     case .length: return .length
-    case .cancelled:
-      try Task.checkCancellation()
-      throw APIError.overloaded("the server is shutting down", retryAfter: 5)
+    // Where it was cancelled for the run's sake, nobody hears this any more.
+    case .cancelled: throw APIError.overloaded("the server is shutting down", retryAfter: 5)
     case .failed(let why): throw APIError.server(why)
-    }
-  }
-
-  /// Tells now and then that the job is alive, and ends it when its first token does not come.
-  func watch(_ options: ServerOptions) async throws {
-    var told = start
-    while true {
-      var next = told + options.keepAlive
-      if let limit = options.limits.firstToken, !hasBegun.load(ordering: .relaxed) {
-        next = min(next, start + limit)
-        if ContinuousClock.now >= start + limit {
-          throw APIError.overloaded(
-            "no token came within the server's limit of \(limit.components.seconds) s",
-            retryAfter: 10)
-        }
-      }
-      try await Task.sleep(until: next, clock: .continuous)
-      if ContinuousClock.now >= told + options.keepAlive {
-        told = .now
-        yield(.alive)
-      }
     }
   }
 }

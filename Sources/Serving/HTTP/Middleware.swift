@@ -19,13 +19,26 @@ struct ReportMiddleware: RouterMiddleware {
     next: (Request, ServerContext) async throws -> Response
   ) async throws -> Response {
     let start = ContinuousClock.now
-    var response: Response
+    let result: Result<Response, any Error>
     do {
-      response = try await next(request, context)
-    } catch let error as HTTPParserError {
-      // The connection's handler answers.
-      throw error
+      result = .success(try await next(request, context))
     } catch {
+      result = .failure(error)
+    }
+    return try report(result, of: request, since: start)
+  }
+
+  /// Not part of `handle`, whose variables every open connection keeps.
+  @inline(never)
+  private func report(
+    _ result: Result<Response, any Error>, of request: Request, since start: ContinuousClock.Instant
+  ) throws -> Response {
+    var response: Response
+    switch result {
+    case .success(let answer): response = answer
+    // The connection's handler answers.
+    case .failure(let error as HTTPParserError): throw error
+    case .failure(let error):
       response = Response(self.error(error, request))
       if response.status == .methodNotAllowed, let allowed = methods[request.uri.path] {
         response.headers[.allow] = allowed.map(\.rawValue).joined(separator: ", ")
