@@ -87,7 +87,13 @@ def main():
         expect(page.locator(".turn.assistant")).to_have_count(2)
         assert page.locator(".turn.assistant .text").last.inner_text() == text
 
-        # Stopping ends the request in the engine too.
+        # Stopping ends the request in the engine too; this one would not end by itself so soon.
+        page.route(
+            "**/v1/chat/completions",
+            lambda route: route.continue_(
+                post_data=json.dumps({**route.request.post_data_json, "ignore_eos": True})
+            ),
+        )
         page.locator("#settings [name=max_tokens]").fill("4000")
         page.locator("#settings [name=stop]").fill("")
         page.locator("#settings [name=temperature]").fill("1.5")
@@ -99,6 +105,7 @@ def main():
         page.locator("#send").click()
         expect(page.locator("#send")).to_have_text("Send")
         expect(page.locator(".turn.assistant .note").last).to_contain_text("stopped")
+        page.unroute("**/v1/chat/completions")
         assert server.wait_idle(5), "the engine goes on after the stop button"
 
         # An error is shown, not swallowed.

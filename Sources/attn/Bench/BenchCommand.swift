@@ -32,6 +32,9 @@ struct TableOptions: ParsableArguments {
   @Flag(help: "The same as --output json.")
   var json = false
 
+  /// Whether a program reads the columns.
+  var isCSV: Bool { !json && output == .csv }
+
   /// Prints rows that share their columns.
   func print<Row: Encodable>(_ rows: [Row], columns: [(name: String, value: (Row) -> String)])
     throws

@@ -129,12 +129,8 @@ struct BenchServeCommand: ParsableCommand {
               })
           })
       }
-      // A trace by its own times.
-      if trace != nil, rate.isEmpty, concurrency.isEmpty {
-        rows.append(
-          try measure(run, name, "rate", 0) { _, requests in
-            .open(requests.map { $0.arrival ?? 0 })
-          })
+      if let trace, rate.isEmpty, concurrency.isEmpty {
+        rows.append(try measure(run, name, byTimesOf: trace))
       }
       try print(rows)
     }
@@ -144,21 +140,9 @@ struct BenchServeCommand: ParsableCommand {
     _ run: LoadRun, _ name: String, _ kind: String, _ load: Double,
     arrivals: (inout WorkloadGenerator, [LoadRequest]) -> LoadRun.Arrivals
   ) throws -> LoadRow {
-    var generator = WorkloadGenerator(
-      workload, promptLength: promptLength, outputLength: outputLength, prefixLength: prefixLength,
-      context: context, seed: seed)
+    var generator = self.generator
     let count = requests ?? max(16, kind == "concurrency" ? 8 * Int(load) : 0)
-    var list: [LoadRequest]
-    if let trace {
-      guard let data = FileManager.default.contents(atPath: trace) else {
-        throw CommandFailure(.noInput, "cannot read \(trace)")
-      }
-      list = try generator.trace(
-        String(decoding: data, as: UTF8.self), count: requests ?? .max
-      ).sorted { $0.arrival ?? 0 < $1.arrival ?? 0 }
-    } else {
-      list = generator.requests(count)
-    }
+    let list = try trace.map { try read($0, &generator) } ?? generator.requests(count)
     if warmup > 0 {
       var other = WorkloadGenerator(
         .synthetic, promptLength: 32, outputLength: 16, prefixLength: 1, context: context,
@@ -174,29 +158,74 @@ struct BenchServeCommand: ParsableCommand {
       load: load, choices: n)
   }
 
+  /// A trace by its own times.
+  private func measure(_ run: LoadRun, _ name: String, byTimesOf trace: String) throws -> LoadRow {
+    var generator = self.generator
+    let arrivals = try read(trace, &generator).compactMap(\.arrival)
+    guard let last = arrivals.last, last > 0 else {
+      throw CommandFailure(
+        .data,
+        "\(trace) has no 'timestamp's that differ; --concurrency or --rate says when instead")
+    }
+    return try measure(run, name, "rate", Double(arrivals.count) / last) { _, requests in
+      .open(requests.map { $0.arrival ?? 0 })
+    }
+  }
+
+  private func read(_ trace: String, _ generator: inout WorkloadGenerator) throws -> [LoadRequest] {
+    guard let data = FileManager.default.contents(atPath: trace) else {
+      throw CommandFailure(.noInput, "cannot read \(trace)")
+    }
+    return try generator.trace(String(decoding: data, as: UTF8.self), count: requests ?? .max)
+      .sorted { $0.arrival ?? 0 < $1.arrival ?? 0 }
+  }
+
+  private var generator: WorkloadGenerator {
+    WorkloadGenerator(
+      workload, promptLength: promptLength, outputLength: outputLength, prefixLength: prefixLength,
+      context: context, seed: seed)
+  }
+
   private func print(_ rows: [LoadRow]) throws {
     if let plot {
+      if Set(rows.map(\.loadKind)).count > 1 {
+        throw CommandFailure(.data, "a plot has either rows of --concurrency or rows of --rate")
+      }
       guard
         FileManager.default.createFile(
           atPath: plot, contents: Data(LoadDrawing(rows: rows).svg.utf8))
       else { throw CommandFailure(.noInput, "cannot write \(plot)") }
     }
-    func times(_ times: LoadRow.Times) -> String {
-      "\(times.p50.rounded1) / \(times.p90.rounded1) / \(times.p99.rounded1)"
+    let times: [(name: String, times: (LoadRow) -> LoadRow.Times)] = [
+      ("TTFT ms", { $0.ttft }), ("TPOT ms", { $0.tpot }), ("ITL ms", { $0.itl }),
+      ("E2E ms", { $0.e2e }),
+    ]
+    let percentiles: [(name: String, value: (LoadRow.Times) -> Double)] = [
+      ("p50", \.p50), ("p90", \.p90), ("p99", \.p99),
+    ]
+    var columns: [(name: String, value: (LoadRow) -> String)] = [
+      ("server", { $0.server }), ("workload", { $0.workload }),
+      ("load", { "\($0.loadKind) \(LoadDrawing.number($0.load))" }),
+      ("n", { String($0.choices) }), ("requests", { String($0.requests) }),
+      ("failed", { String($0.failures) }), ("prompt tok", { String($0.promptTokens) }),
+      ("output tok", { String($0.outputTokens) }),
+      ("output tok/s", { $0.outputTokensPerSecond.rounded1 }),
+    ]
+    for (name, times) in times {
+      if table.isCSV {
+        columns += percentiles.map { percentile in
+          ("\(name) \(percentile.name)", { percentile.value(times($0)).rounded1 })
+        }
+      } else {
+        columns.append(
+          (
+            "\(name) " + percentiles.map(\.name).joined(separator: " / "),
+            { row in
+              percentiles.map { $0.value(times(row)).rounded1 }.joined(separator: " / ")
+            }
+          ))
+      }
     }
-    try table.print(
-      rows,
-      columns: [
-        ("server", { $0.server }), ("workload", { $0.workload }),
-        ("load", { "\($0.loadKind) \(String(format: "%g", $0.load))" }),
-        ("n", { String($0.choices) }), ("requests", { String($0.requests) }),
-        ("failed", { String($0.failures) }), ("prompt tok", { String($0.promptTokens) }),
-        ("output tok", { String($0.outputTokens) }),
-        ("output tok/s", { $0.outputTokensPerSecond.rounded1 }),
-        ("TTFT ms p50 / p90 / p99", { times($0.ttft) }),
-        ("TPOT ms p50 / p90 / p99", { times($0.tpot) }),
-        ("ITL ms p50 / p90 / p99", { times($0.itl) }),
-        ("E2E ms p50 / p90 / p99", { times($0.e2e) }),
-      ])
+    try table.print(rows, columns: columns)
   }
 }

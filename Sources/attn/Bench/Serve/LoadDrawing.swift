@@ -16,16 +16,24 @@ struct LoadDrawing {
     var points: [(x: Double, y: Double)]
   }
 
+  /// What tells a row's line from others.
+  private func name(_ row: LoadRow) -> String {
+    var name = row.server
+    if Set(rows.map(\.workload)).count > 1 { name += ", \(row.workload)" }
+    if Set(rows.map(\.choices)).count > 1 { name += ", n = \(row.choices)" }
+    return name
+  }
+
   /// Two charts side by side.
   var svg: String {
-    let names = rows.map(\.server).reduce(into: [String]()) {
+    let names = rows.map(name).reduce(into: [String]()) {
       if !$0.contains($1) { $0.append($1) }
     }
     func lines(_ suffix: String, dashed: Bool, _ value: (LoadRow) -> Double) -> [Line] {
-      names.enumerated().map { i, name in
+      names.enumerated().map { i, own in
         Line(
-          name: name + suffix, colour: Self.colours[i % Self.colours.count], dashed: dashed,
-          points: rows.filter { $0.server == name }.sorted { $0.load < $1.load }
+          name: own + suffix, colour: Self.colours[i % Self.colours.count], dashed: dashed,
+          points: rows.filter { name($0) == own }.sorted { $0.load < $1.load }
             .map { ($0.load, value($0)) })
       }
     }
@@ -56,7 +64,8 @@ struct LoadDrawing {
       "<polyline fill=\"none\" stroke=\"black\" points=\"\(place((0, top))) \(place((0, 0))) "
         + "\(place((right, 0)))\"/>",
       "<text x=\"\(text(left + width))\" y=\"\(text(margin + height + 34))\" text-anchor=\"end\">"
-        + "\(rows.first?.loadKind ?? "load")</text>",
+        + (rows.first?.loadKind == "rate" ? "requests per second" : "requests under way")
+        + "</text>",
     ]
     for step in 0...4 {
       let value = top * Double(step) / 4
@@ -64,12 +73,12 @@ struct LoadDrawing {
       result.append(
         "<line x1=\"\(text(left))\" x2=\"\(text(left + width))\" y1=\"\(text(y))\" "
           + "y2=\"\(text(y))\" stroke=\"#ddd\"/><text x=\"\(text(left - 6))\" "
-          + "y=\"\(text(y + 4))\" text-anchor=\"end\">\(number(value))</text>")
+          + "y=\"\(text(y + 4))\" text-anchor=\"end\">\(Self.number(value))</text>")
     }
     for load in Set(points.map(\.x)).sorted() {
       result.append(
         "<text x=\"\(text(left + load / right * width))\" y=\"\(text(margin + height + 16))\" "
-          + "text-anchor=\"middle\">\(number(load))</text>")
+          + "text-anchor=\"middle\">\(Self.number(load))</text>")
     }
     for (i, line) in lines.enumerated() {
       let dash = line.dashed ? " stroke-dasharray=\"5 3\"" : ""
@@ -98,7 +107,10 @@ struct LoadDrawing {
 
   private func text(_ number: Double) -> String { String(format: "%.1f", number) }
 
-  private func number(_ value: Double) -> String { String(format: "%g", value) }
+  /// A number with at most two decimals.
+  static func number(_ value: Double) -> String {
+    String(format: "%.10g", (value * 100).rounded() / 100)
+  }
 
   private func escaped(_ text: String) -> String {
     text.replacing("&", with: "&amp;").replacing("<", with: "&lt;")
