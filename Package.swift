@@ -71,7 +71,8 @@ let package = Package(
       path: "Sources/KernelCheck", swiftSettings: swift),
     // No product: runs generated CUDA kernels as C++ on this processor, or writes their texts.
     .executableTarget(
-      name: "cuda-check", dependencies: ["Attention", "Devices", "Tensors"],
+      name: "cuda-check",
+      dependencies: ["Attention", "Checkpoints", "Devices", "StubCUDA", "Tensors"],
       path: "Sources/CUDACheck", exclude: ["emulation.h"], swiftSettings: swift),
     // The header of libattention; its functions are those of AttentionLibrary.
     .systemLibrary(name: "CAttention"),
@@ -79,6 +80,8 @@ let package = Package(
     .target(name: "CMicrokernels", cSettings: [.unsafeFlags(["-O3"])]),
     // Counts what tests allocate, by defining malloc; tests only.
     .target(name: "AllocationCounter", path: "Tests/AllocationCounter"),
+    // A CUDA driver without a GPU, which writes down what it is asked to do.
+    .target(name: "StubCUDA", path: "Tests/StubCUDA"),
     // Calls of libcurl through pointers found at run time.
     .target(name: "CTransport"),
   ]
@@ -117,8 +120,9 @@ let package = Package(
     + room("Checkpoints", uses: ["Tensors"])
     + room("Tokenizers")
     + room(
-      "Attention", uses: ["Devices", "Tensors", "CMicrokernels"], testsUse: ["AllocationCounter"],
+      "Attention", uses: ["Devices", "Tensors", "CMicrokernels"],
+      testsUse: ["AllocationCounter", "StubCUDA"],
       fixtures: [.copy("Fixtures")])
-    + room("Devices", uses: ["Tensors", "CMicrokernels"])
+    + room("Devices", uses: ["Tensors", "CMicrokernels"], testsUse: ["StubCUDA"])
     + room("Tensors")
 )

@@ -3,7 +3,7 @@ import Devices
 import Foundation
 import Glibc
 
-/// Checks the generated CUDA attention kernels without a GPU.
+/// Checks the generated CUDA kernels without a GPU.
 ///
 ///     cuda-check [FILTER]           the kernels' text as C++ on this processor, against Double
 ///     cuda-check --compile NVDISASM [FILTER]  the texts compiled by NVRTC, their instructions read
@@ -39,43 +39,55 @@ enum CUDACheck {
     let emulator = Emulator(
       compiler: ProcessInfo.processInfo.environment["CXX"] ?? "clang++", directory: directory.path)
     let device = try CPUDevice(threads: 1)
-    var failures = 0
-    let cases = KernelCase.all.filter { filter.isEmpty || $0.name.contains(filter) }
-    for kernelCase in cases {
+    var (count, failures) = (0, 0)
+    func check(_ name: String, _ body: () throws -> (isRight: Bool, what: String)) {
+      guard filter.isEmpty || name.contains(filter) else { return }
+      count += 1
       do {
-        let error = try kernelCase.check(emulator, device)
-        let isRight = error.output <= kernelCase.limit && error.lse <= kernelCase.limit
+        let (isRight, what) = try body()
         if !isRight { failures += 1 }
-        print(
-          "\(isRight ? "ok   " : "WRONG") \(kernelCase.name): output \(error.output), log-sum-exp \(error.lse)"
-        )
+        print("\(isRight ? "ok   " : "WRONG") \(name): \(what)")
       } catch {
         failures += 1
-        print("WRONG \(kernelCase.name): \(error)")
+        print("WRONG \(name): \(error)")
       }
       fflush(nil)
     }
-    print("\(cases.count) cases, \(failures) wrong")
-    return failures == 0 && !cases.isEmpty
+    for kernelCase in KernelCase.all {
+      check(kernelCase.name) {
+        let error = try kernelCase.check(emulator, device)
+        return (
+          error.output <= kernelCase.limit && error.lse <= kernelCase.limit,
+          "output \(error.output), log-sum-exp \(error.lse)"
+        )
+      }
+    }
+    for operatorCase in OperatorCase.all {
+      check(operatorCase.name) {
+        let operators = try operatorCase.operators(.sm80)
+        let error = try operatorCase.check(emulator.load(operators.source), operators, device)
+        return (error <= operatorCase.limit, "error \(error)")
+      }
+    }
+    for runCase in RunCase.all {
+      check(runCase.name) {
+        let error = try runCase.check(emulator, device)
+        return (error <= 2e-2, "error \(error)")
+      }
+    }
+    print("\(count) cases, \(failures) wrong")
+    return failures == 0 && count > 0
   }
 
   /// Writes `name.architecture.cu`.
   private static func write(to directory: String) throws {
-    let device = try CPUDevice(threads: 1)
     try FileManager.default.createDirectory(
       atPath: directory, withIntermediateDirectories: true)
-    for kernelCase in KernelCase.all {
-      let material = try KernelCase.Material(kernelCase, device)
-      for architecture in CUDAArchitecture.allCases {
-        guard
-          let kernel = try? material.plan.cudaKernel(
-            queryType: kernelCase.queryType, storedType: kernelCase.storedType,
-            tile: kernelCase.tile, architecture: architecture)
-        else { continue }
-        try kernel.source.text.write(
-          toFile: "\(directory)/\(kernelCase.name).\(architecture.rawValue).cu", atomically: true,
-          encoding: .utf8)
-      }
+    for text in try KernelText.all("") {
+      guard case .success(let source) = text.source else { continue }
+      try source.text.write(
+        toFile: "\(directory)/\(text.name).\(text.architecture.rawValue).cu", atomically: true,
+        encoding: .utf8)
     }
   }
 }

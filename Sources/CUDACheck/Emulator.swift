@@ -13,35 +13,80 @@ struct Emulator {
   enum Failure: Error, CustomStringConvertible {
     case compiler(String, log: String)
     case library(String)
-    case layout(swift: Int, cxx: Int)
+    case noKernel(String)
+    case argument(Int, kernel: String)
 
     var description: String {
       switch self {
       case .compiler(let name, let log): "\(name) does not compile as C++:\n\(log)"
       case .library(let message): message
-      case .layout(let swift, let cxx): "arguments are \(swift) bytes in Swift, \(cxx) in C++"
+      case .noKernel(let name): "the text has no kernel \(name)"
+      case .argument(let number, let kernel):
+        "argument \(number) of \(kernel) has another size than its parameter, or is one too many"
       }
     }
   }
 
-  /// Compiles a source and runs it for the planned batch.
-  ///
-  /// - Parameter maps: What follows the arguments in the kernel's own: tensor maps, in C++.
-  func run(
-    _ source: CUDASource, _ arguments: CUDAAttentionArguments, maps: String, blocks: Int
-  ) throws {
+  /// A text that runs here.
+  final class Program {
+    private typealias Launch =
+      @convention(c) (
+        UnsafePointer<CChar>, UnsafeMutablePointer<UnsafeMutableRawPointer?>?, UnsafePointer<Int32>,
+        Int32, Int32
+      ) -> Int32
+    private let library: UnsafeMutableRawPointer
+    private let call: Launch
+
+    fileprivate init(_ file: String) throws {
+      guard let library = dlopen(file, RTLD_NOW | RTLD_LOCAL), let call = dlsym(library, "launch")
+      else { throw Failure.library(dlerror().map { String(cString: $0) } ?? "cannot load \(file)") }
+      self.library = library
+      self.call = unsafeBitCast(call, to: Launch.self)
+    }
+
+    deinit { dlclose(library) }
+
+    /// Runs a launch to its end.
+    ///
+    /// - Parameter blocks: Instead of the launch's own number.
+    func run(_ launch: CUDALaunch, blocks: Int? = nil) throws {
+      try launch.withArguments { values throws(Failure) in
+        try run(
+          launch.entryPoint, values.baseAddress, sizes: launch.arguments.map { $0.bytes.count },
+          blocks: blocks ?? launch.blocks)
+      }
+    }
+
+    /// Runs a kernel whose arguments lie at the given addresses.
+    func run(
+      _ name: String, _ arguments: UnsafeMutablePointer<UnsafeMutableRawPointer?>?, sizes: [Int],
+      blocks: Int
+    ) throws(Failure) {
+      let status = call(name, arguments, sizes.map { Int32($0) }, Int32(sizes.count), Int32(blocks))
+      if status < 0 { throw Failure.noKernel(name) }
+      if status > 0 { throw Failure.argument(Int(status), kernel: name) }
+    }
+  }
+
+  /// Compiles a source.
+  func load(_ source: CUDASource) throws -> Program {
     let base = "\(directory)/kernel-\(UInt.random(in: 0..<1 << 40))"
     let header = URL(fileURLWithPath: #filePath).deletingLastPathComponent().path
+    let kernels = source.entryPoints.map { name in
+      """
+        if (!strcmp(name, "\(name)"))
+          return emulation::launch(
+              \(name), values, sizes, count, blocks, \(source.threads), \(source.dynamicSharedBytes));
+      """
+    }
     let text = """
       #define ATTENTION_EMULATION
       #include "emulation.h"
       \(source.text)
-      extern "C" int argument_bytes() { return sizeof(Arguments); }
-      extern "C" void launch(const void* arguments, int blocks) {
-        const Arguments& a = *(const Arguments*)arguments;
-        emulation::run(blocks, \(source.threads), \(source.dynamicSharedBytes), [&] {
-          attention(a\(maps));
-        });
+      extern "C" int launch(
+          const char* name, void** values, const int* sizes, int count, int blocks) {
+      \(kernels.joined(separator: "\n"))
+        return -1;
       }
       """
     try text.write(toFile: base + ".cpp", atomically: false, encoding: .utf8)
@@ -54,17 +99,7 @@ struct Emulator {
     guard status == 0 else {
       throw Failure.compiler(source.name, log: String(log.prefix(3000)))
     }
-    guard let library = dlopen(base + ".so", RTLD_NOW | RTLD_LOCAL),
-      let size = dlsym(library, "argument_bytes"), let launch = dlsym(library, "launch")
-    else { throw Failure.library(dlerror().map { String(cString: $0) } ?? "cannot load \(base)") }
-    defer { dlclose(library) }
-    let bytes = unsafeBitCast(size, to: (@convention(c) () -> Int32).self)()
-    guard Int(bytes) == MemoryLayout<CUDAAttentionArguments>.size else {
-      throw Failure.layout(swift: MemoryLayout<CUDAAttentionArguments>.size, cxx: Int(bytes))
-    }
-    let call = unsafeBitCast(
-      launch, to: (@convention(c) (UnsafeRawPointer, Int32) -> Void).self)
-    withUnsafeBytes(of: arguments) { if let base = $0.baseAddress { call(base, Int32(blocks)) } }
+    return try Program(base + ".so")
   }
 }
 
@@ -109,7 +144,10 @@ extension KernelCase {
               arguments.valueHead = Int64(shape.valueDimension)
               arguments.valueToken = arguments.valueHead * Int64(shape.kvHeads)
               arguments.valuePage = arguments.valueToken * Int64(pageSize)
-              try emulator.run(kernel.source, arguments, maps: maps, blocks: workers)
+              let launch = CUDALaunch(
+                kernel.source.entryPoints[0], blocks: workers,
+                [.bytes(withUnsafeBytes(of: arguments) { Array($0) })] + maps(arguments))
+              try emulator.load(kernel.source).run(launch)
             }
           }
         }
@@ -118,16 +156,24 @@ extension KernelCase {
     return error(material, output, lse)
   }
 
-  /// The tensor maps of keys and values, where the kernel takes any.
-  private var maps: String {
-    guard case .warpGroups = tile else { return "" }
-    func map(_ name: String, _ size: Int) -> String {
-      ", emulation::map(a.\(name)s, a.\(name)Token * 2, a.\(name)Head * 2, a.\(name)Page * 2, \(size))"
+  /// The tensor maps of keys and values as the emulation reads them, where the kernel takes any.
+  private func maps(_ a: CUDAAttentionArguments) -> [CUDALaunch.Argument] {
+    guard case .warpGroups = tile else { return [] }
+    func map(_ base: UInt64, _ token: Int64, _ head: Int64, _ page: Int64, _ size: Int)
+      -> CUDALaunch.Argument
+    {
+      let strides = [token, head, page].map { UInt64(bitPattern: 2 * $0) }
+      let words = [base] + strides + [UInt64(size)] + [UInt64](repeating: 0, count: 11)
+      return .bytes(words.withUnsafeBytes { Array($0) })
     }
-    return map("key", shape.headDimension) + map("value", shape.valueDimension)
+    return [
+      map(a.keys, a.keyToken, a.keyHead, a.keyPage, shape.headDimension),
+      map(a.values, a.valueToken, a.valueHead, a.valuePage, shape.valueDimension),
+    ]
   }
 
-  private func error(_ material: Material, _ output: AlignedBuffer, _ lse: [Float]) -> (
+  /// How far outputs and log-sum-exps are from the oracle's.
+  func error(_ material: Material, _ output: AlignedBuffer, _ lse: [Float]) -> (
     output: Double, lse: Double
   ) {
     let oracle = DenseAttention(

@@ -108,69 +108,9 @@ extension KernelCase {
         name: "fp8-wgmma", shape: shape(4, 128), lengths: prompts, queryType: .float16,
         storedType: .float8E4M3, tile: .warpGroups(rows: 128, usesTMA: false), workers: 3,
         architecture: .sm90a, hasScales: true))
+    for usesTMA in [false, true] {
+      cases += variants(shape(3, 64), .warpGroups(rows: 64, usesTMA: usesTMA), odd)
+    }
     return cases
-  }
-
-  /// Masks, logits, sums, sinks and functors on every vector.
-  private static func variants(
-    _ shape: AttentionShape, _ tile: CUDAAttentionKernel.Tile, _ lengths: [(query: Int, kv: Int)]
-  ) -> [KernelCase] {
-    let heads = shape.queryHeads
-    let vectors = AttentionVariant("all functors") { v in
-      let gain = v.perDimension("gain", (0..<shape.headDimension).map { 1 + Float($0 % 5) / 8 })
-      v.query { x, at in x.own * cos(at.query / 9) - x.neighbour * sin(at.query / 9) }
-      v.query { x, _ in x.own * gain }
-      v.key { x, at in x.own + 0.25 * x.opposite * cos(at.kv / 7) }
-      v.value { x, at in x.own + 0.125 * x.neighbour }
-      v.output { x, at in x.own * 0.5 + 0.25 * x.opposite }
-      v.output { x, at in x.own + at.dimension / 64 }
-      v.logits { s, _ in s + 0.125 }
-      v.mask { at in at.kv <= at.query }
-    }
-    let list: [(String, AttentionVariant)] = [
-      ("full", .full),
-      ("window", .causal.combined(with: .slidingWindow(left: 50))),
-      ("soft-cap", .causal.combined(with: .softCap(2))),
-      ("alibi", .causal.combined(with: .alibi(heads: heads))),
-      ("sink", .causal.combined(with: .sink(logits: (0..<heads).map { Float($0) - 1 }))),
-      ("sigmoid", .causal.combined(with: .sigmoid(bias: -2))),
-      ("custom-mask", .customMask), ("document", .causal.combined(with: .documentMask)),
-      ("scales", .causal.combined(with: .cacheScales)), ("functors", vectors),
-    ]
-    return list.map { name, variant in
-      var tensors: ((AttentionBatch) -> VariantTensors)?
-      func tokens(_ batch: AttentionBatch) -> Int {
-        (0..<batch.requestCount).reduce(0) { $0 + Int(batch.pages.kvLengths[$1]) }
-      }
-      switch name {
-      case "custom-mask":
-        tensors = { batch in
-          var tensors = VariantTensors()
-          tensors[mask: "custom-mask"] = VariantTensors.packing(batch) { r, i, kv in
-            (r * 7 + i * 5 + kv * 3) % 4 != 0 && r != 3
-          }
-          return tensors
-        }
-      case "document":
-        tensors = { batch in
-          var tensors = VariantTensors()
-          tensors["document"] = (0..<tokens(batch)).map { Float($0 / 60) }
-          return tensors
-        }
-      case "scales":
-        tensors = { batch in
-          var tensors = VariantTensors()
-          let count = tokens(batch) * shape.kvHeads
-          tensors["key-scale"] = (0..<count).map { 0.5 + Float($0 % 7) / 8 }
-          tensors["value-scale"] = (0..<count).map { 2 - Float($0 % 5) / 4 }
-          return tensors
-        }
-      default: break
-      }
-      return KernelCase(
-        name: tile == .cores ? name : "\(name)-t16", shape: shape, variant: variant,
-        tensors: tensors, lengths: lengths, pageSize: 3,
-        queryType: tile == .cores ? .float32 : .bfloat16, tile: tile)
-    }
   }
 }

@@ -9,6 +9,8 @@
 #include <functional>
 #include <map>
 #include <memory>
+#include <type_traits>
+#include <utility>
 #include <vector>
 #if !defined(__x86_64__)
 #include <ucontext.h>
@@ -163,6 +165,25 @@ static void run(int blocks, int width, int bytes, std::function<void()> kernel) 
   leave(nullptr, current);
 }
 
+// Launches a kernel with arguments of the given sizes: 0, or the number of the first that does not fit
+// the kernel's parameter, counted from 1.
+template <typename... A, size_t... I>
+static int launch(void (*kernel)(A...), void** values, const int* sizes, int count, int blocks,
+                  int width, int bytes, std::index_sequence<I...>) {
+  const int expected[] = {(int)sizeof(A)..., 0};
+  for (int i = 0; i < (int)sizeof...(A); ++i)
+    if (i >= count || sizes[i] != expected[i]) return i + 1;
+  if (count != (int)sizeof...(A)) return count;
+  run(blocks, width, bytes, [&] { kernel(*(std::remove_reference_t<A>*)values[I]...); });
+  return 0;
+}
+template <typename... A>
+static int launch(void (*kernel)(A...), void** values, const int* sizes, int count, int blocks,
+                  int width, int bytes) {
+  return launch(kernel, values, sizes, count, blocks, width, bytes,
+                std::index_sequence_for<A...>());
+}
+
 static void synchronize_warp() { wait(current->warp->barrier, 32); }
 
 static float from_half(uint16_t bits) {
@@ -262,6 +283,18 @@ static float __int_as_float(int bits) {
   memcpy(&x, &bits, 4);
   return x;
 }
+static int __float_as_int(float x) {
+  int bits;
+  memcpy(&bits, &x, 4);
+  return bits;
+}
+static unsigned __umulhi(unsigned a, unsigned b) { return (unsigned)((uint64_t)a * b >> 32); }
+static float __fadd_rn(float x, float y) { return x + y; }
+static float __fsub_rn(float x, float y) { return x - y; }
+static float __fmul_rn(float x, float y) { return x * y; }
+static float rsqrtf(float x) { return 1.f / sqrtf(x); }
+static float cospif(float x) { return (float)cos(M_PI * x); }
+static float sinpif(float x) { return (float)sin(M_PI * x); }
 static float __shfl_xor_sync(unsigned, float x, int mask) {
   emulation::Warp& warp = *emulation::current->warp;
   const int lane = emulation::current->lane;
@@ -363,10 +396,6 @@ static void group_multiply(float* c, int columns, const unsigned (&a)[4], unsign
     return (uint16_t)(x >> k % 2 * 16);
   }, accumulates, true, b, brain ? from_brain : from_half);
   synchronize_warp();
-}
-static TensorMap map(const void* base, long long token, long long head, long long page, int size) {
-  return {{(unsigned long long)base, (unsigned long long)token, (unsigned long long)head,
-           (unsigned long long)page, (unsigned long long)size}};
 }
 
 }  // namespace emulation

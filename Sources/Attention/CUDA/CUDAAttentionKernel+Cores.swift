@@ -1,3 +1,4 @@
+internal import Devices
 internal import Tensors
 
 // T_q = 1: a key is read once, by a few lanes, for up to eight rows of its group.
@@ -31,8 +32,11 @@ extension CUDAAttentionKernel {
 
   private var strands: Int { Self.coreThreads / strandLanes }
 
-  /// Keys of a strand that are in flight at a time.
-  private var coreDepth: Int { coreRows * coreOctets(shape.headDimension) <= 4 ? 4 : 2 }
+  /// Keys of a strand that are in flight at a time; those that functors have widened take twice the
+  /// registers.
+  private var coreDepth: Int {
+    coreRows * coreOctets(shape.headDimension) <= (has(.key) || has(.value) ? 2 : 4) ? 4 : 2
+  }
 
   /// The strands' outputs, maxima and sums, one row, and the rows' places.
   var coreBytes: Int {

@@ -1,3 +1,4 @@
+internal import Devices
 internal import Tensors
 
 // sm_90a: tiles of 64 or 128 rows on wgmma. One warp group fetches keys and values, by TMA where

@@ -1,3 +1,4 @@
+internal import Devices
 internal import Tensors
 
 // What the text stands on: numbers, conversions, and raw PTX where C++ has no words.
@@ -8,51 +9,25 @@ extension CUDAAttentionKernel {
   var prelude: String {
     """
     #ifndef ATTENTION_EMULATION
+    \(CUDAText.instructions)
     \(Self.instructions)
     \(hopperTile == nil ? "" : Self.hopperInstructions)
     #endif
     \(hopperTile == nil ? "" : Self.describeMatrix)
 
-    __device__ inline float infinity() { return __int_as_float(0x7f800000); }
-    __device__ inline float not_a_number() { return __int_as_float(0x7fc00000); }
+    \(CUDAText.numbers)
     __device__ inline int neighbour(int d, int count) { return (d ^ 1) < count ? d ^ 1 : d; }
     __device__ inline int opposite(int d, int half) {
       return d < half ? d + half : d < 2 * half ? d - half : d;
     }
-    __device__ inline float from_bf16(unsigned x) { return __int_as_float((int)(x << 16)); }
-    __device__ inline float from_e4m3(unsigned x) {
-      if ((x & 0x7f) == 0x7f) return not_a_number();
-      // The exponent's bias grows from 7 to 127 by a product, which is exact for subnormals too.
-      return __int_as_float((int)((x & 0x80) << 24 | (x & 0x7f) << 20)) * 0x1p120f;
-    }
-    __device__ inline float from_e5m2(unsigned x) { return from_f16(x << 8); }
-    __device__ inline void store(float* at, float x) { *at = x; }
-    __device__ inline float load(const float* at) { return *at; }
     """
   }
 
   /// Raw PTX.
   private static let instructions = """
     typedef unsigned SharedAddress;
-    #define SHARED_MEMORY(name) extern __shared__ __align__(1024) unsigned char name[]
-
     __device__ inline SharedAddress shared_address(const void* at) {
       return (unsigned)__cvta_generic_to_shared(at);
-    }
-    __device__ inline float from_f16(unsigned x) {
-      float y;
-      asm("cvt.f32.f16 %0, %1;" : "=f"(y) : "h"((unsigned short)x));
-      return y;
-    }
-    __device__ inline unsigned pack_f16(float low, float high) {
-      unsigned y;
-      asm("cvt.rn.f16x2.f32 %0, %1, %2;" : "=r"(y) : "f"(high), "f"(low));
-      return y;
-    }
-    __device__ inline unsigned pack_bf16(float low, float high) {
-      unsigned y;
-      asm("cvt.rn.bf16x2.f32 %0, %1, %2;" : "=r"(y) : "f"(high), "f"(low));
-      return y;
     }
     // 16 bytes from global to shared memory; zeros where `valid` is false.
     __device__ inline void copy_async(SharedAddress to, const void* from, bool valid) {
@@ -94,33 +69,8 @@ extension CUDAAttentionKernel {
 
   /// The element types of this kernel.
   var types: String {
-    func name(_ type: ElementType, _ role: String) -> String {
-      let (bits, number) =
-        switch type {
-        case .float32: ("", "")
-        case .bfloat16: ("unsigned short", "from_bf16")
-        case .float16: ("unsigned short", "from_f16")
-        case .float8E4M3: ("unsigned char", "from_e4m3")
-        case .float8E5M2: ("unsigned char", "from_e5m2")
-        default: ("signed char", "float")
-        }
-      if bits.isEmpty { return "typedef float \(role);" }
-      return """
-        struct \(role) { \(bits) bits; };
-        __device__ inline float load(const \(role)* at) { return \(number)(at->bits); }
-        """
-    }
-    var parts = [name(queryType, "Query"), name(storedType, "Stored")]
-    switch queryType {
-    case .bfloat16:
-      parts.append(
-        "__device__ inline void store(Query* at, float x) { at->bits = pack_bf16(x, 0.f); }")
-    case .float16:
-      parts.append(
-        "__device__ inline void store(Query* at, float x) { at->bits = pack_f16(x, 0.f); }")
-    default: break
-    }
-    return parts.joined(separator: "\n")
+    CUDAText.element(queryType, named: "Query", isStored: true) + "\n"
+      + CUDAText.element(storedType, named: "Stored")
   }
 
   /// Where a score or an element stands, and what a tile's row sees.

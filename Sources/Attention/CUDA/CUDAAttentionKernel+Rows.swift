@@ -1,3 +1,5 @@
+internal import Devices
+
 // The rows of a query tile: where they stand, and their way out, straight or through a merge.
 extension CUDAAttentionKernel {
   var rowFunctions: [String] {
@@ -68,8 +70,9 @@ extension CUDAAttentionKernel {
       ? """
       float top = -infinity(), sum = 0.f;
       for (int i = 0; i < parts; ++i) top = fmaxf(top, tops[i * count + r]);
-      if (top > -infinity())
+      if (top > -infinity()) {
         for (int i = 0; i < parts; ++i) sum += sums[i * count + r] * expf(tops[i * count + r] - top);
+      }
       for (int i = 0; i < parts; ++i)
         tops[i * count + r] = sum > 0.f ? expf(tops[i * count + r] - top) / sum * scale : 0.f;
       sums[r] = sum > 0.f ? top + logf(sum) : -infinity();
@@ -177,9 +180,10 @@ extension CUDAAttentionKernel {
       for (int i = 0; i < item.count; ++i)
         top = fmaxf(top, __ldcg(a.partialLSE + a.mergeStates[item.first + i] + member));
       float sum = 0.f;
-      if (top > -infinity())
+      if (top > -infinity()) {
         for (int i = 0; i < item.count; ++i)
           sum += expf(__ldcg(a.partialLSE + a.mergeStates[item.first + i] + member) - top);
+      }
       const float lse = sum > 0.f ? top + logf(sum) : -infinity();
       for (int d = threadIdx.x; d < \(shape.valueDimension); d += blockDim.x) {
         float x = 0.f;
@@ -228,13 +232,5 @@ extension CUDAAttentionKernel {
         }
       }
       """
-  }
-}
-
-extension String {
-  /// The text with every line but the first further to the right.
-  func indented(by spaces: Int) -> String {
-    split(separator: "\n", omittingEmptySubsequences: false)
-      .joined(separator: "\n" + String(repeating: " ", count: spaces))
   }
 }

@@ -1,3 +1,4 @@
+internal import Devices
 internal import Tensors
 
 // Tiles of 16 to 128 rows on tensor cores: mma.sync m16n8k16 over swizzled shared memory, which
@@ -6,58 +7,6 @@ internal import Tensors
 // A warp has sixteen rows. Where there are few rows, warps share a tile's keys, each with a softmax
 // of its own that is joined at the end; where values are long, warps share their columns.
 extension CUDAAttentionKernel {
-  /// How a block's warps share the work, and the memory that takes.
-  struct TensorTile: Hashable {
-    var rowWarps: Int
-    var keyWarps: Int
-    var valueWarps: Int
-    /// Keys of a tile in shared memory, and how many tiles there are.
-    var keys: Int
-    var stages: Int
-    var bytes: Int
-
-    var threads: Int { 32 * rowWarps * keyWarps * valueWarps }
-  }
-
-  /// Elements from one row in shared memory to the next: whole rows of eight 16-byte chunks.
-  func pitch(_ dimension: Int) -> Int { (dimension + 63) / 64 * 64 }
-
-  var keyPitch: Int { pitch(shape.headDimension) }
-  var valuePitch: Int { pitch(shape.valueDimension) }
-  /// Value columns in whole pairs of the products' columns for each warp.
-  private func valueColumns(_ tile: TensorTile) -> Int {
-    (shape.valueDimension + 16 * tile.valueWarps - 1) / (16 * tile.valueWarps) * 16
-  }
-
-  /// The largest tile of keys that fits shared memory, two of them where they fit.
-  var tensorTile: TensorTile? {
-    guard case .tensor(let rows) = tile else { return nil }
-    for stages in [2, 1] {
-      // Long values leave few registers for scores.
-      for keys in [64, 32, 16] where keys < 64 || shape.valueDimension <= 192 {
-        let tile = tensorTile(rows, keys: keys, stages: stages)
-        if tile.bytes <= sharedLimit { return tile }
-      }
-    }
-    return nil
-  }
-
-  func smallestTensorTile(_ rows: Int) -> Int { tensorTile(rows, keys: 16, stages: 1).bytes }
-
-  private func tensorTile(_ rows: Int, keys: Int, stages: Int) -> TensorTile {
-    let rowWarps = max(rows / 16, 1)
-    // 128 columns are 64 registers of output a thread.
-    let valueWarps = shape.valueDimension > 256 ? 4 : 1
-    let keyWarps = valueWarps > 1 ? 1 : min(max(4 / rowWarps, 1), keys / 16)
-    let copies = stages * keys * ((keyPitch + valuePitch) * 2)
-    let loop = rows * keyPitch * 2 + copies
-    let join = keyWarps * 16 * (shape.valueDimension + 2) * 4
-    let bytes = (max(loop, join) + 15) / 16 * 16 + stages * keys * 4 + rows * 40
-    return TensorTile(
-      rowWarps: rowWarps, keyWarps: keyWarps, valueWarps: valueWarps, keys: keys, stages: stages,
-      bytes: (bytes + 15) / 16 * 16)
-  }
-
   var tensorFunctions: [String] {
     guard let tile = tensorTile else { return [] }
     return [
@@ -184,7 +133,7 @@ extension CUDAAttentionKernel {
           const Half* queries, const Half* keys, int lane, float (&s)[\(columns)][4]) {
         #pragma unroll
         for (int j = 0; j < \(columns); ++j) s[j][0] = s[j][1] = s[j][2] = s[j][3] = 0.f;
-        #pragma unroll \(min(steps, 8))
+        #pragma unroll \(min(steps, shape.valueDimension > 192 ? 4 : 8))
         for (int k = 0; k < \(steps); ++k) {
           unsigned q[4];
           load_matrices(q, shared_address(

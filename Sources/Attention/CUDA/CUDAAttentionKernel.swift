@@ -142,7 +142,8 @@ public struct CUDAAttentionKernel: Sendable, Hashable {
         hopperTile.map(hopperEntry) ?? entry(threads: threads)
       ]
     return CUDASource(
-      name: "attention-\(variant.name)", text: parts.joined(separator: "\n\n") + "\n",
+      name: "attention-\(variant.name)",
+      text: CUDAText.rolled(parts.joined(separator: "\n\n") + "\n"),
       architecture: architecture,
       entryPoints: ["attention"], dynamicSharedBytes: bytes, threads: threads)
   }

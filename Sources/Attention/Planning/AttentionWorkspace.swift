@@ -11,7 +11,8 @@ final class AttentionWorkspace {
   private let shape: AttentionShape
   private var variants: [VariantScratch]
   private var memory: [AlignedBuffer] = []
-  private var stateCapacity = 0
+  /// The partial states that there is room for.
+  private(set) var stateCapacity = 0
   let scratches = Section<Scratch>()
   /// Partial states: outputs of `valueDimension` floats, and natural log-sum-exps.
   private(set) var partialOutput: UnsafeMutablePointer<Float>

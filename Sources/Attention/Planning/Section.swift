@@ -6,7 +6,8 @@ final class Section<Element: BitwiseCopyable> {
   /// The elements, `count` of them valid.
   private(set) var base: UnsafeMutablePointer<Element>
   private(set) var count = 0
-  private var capacity: Int
+  /// The elements that there is room for.
+  private(set) var capacity: Int
   private var isOwner = true
 
   init(capacity: Int = 16) {

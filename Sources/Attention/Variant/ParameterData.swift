@@ -140,16 +140,16 @@ struct ParameterData {
 /// Keeps the data of a variant's parameters for the planned batch, at addresses that runs read.
 final class ParameterStore {
   private let declarations: Declarations
-  private let perHead = Section<Float>()
+  let perHead = Section<Float>()
   private let heads: Int
   private let kvHeads: Int
-  private let floats: [Section<Float>]
-  private let bytes: [Section<UInt8>]
-  private let byteOffsets: [Section<Int>]
-  private let tensors = Section<ParameterData.Tensor>()
-  private let masks = Section<ParameterData.Mask>()
-  private let tokenOffsets = Section<Int>()
-  private let queryOffsets = Section<Int>()
+  let floats: [Section<Float>]
+  let bytes: [Section<UInt8>]
+  let byteOffsets: [Section<Int>]
+  let tensors = Section<ParameterData.Tensor>()
+  let masks = Section<ParameterData.Mask>()
+  let tokenOffsets = Section<Int>()
+  let queryOffsets = Section<Int>()
   private var kvLengths: [Int] = []
   /// Which tensors and masks have data, those of the definition among them.
   private(set) var bound: Set<Expression.Nullable> = []

@@ -1,5 +1,3 @@
-import Glibc
-
 /// The threads of the OpenMP runtime that this process has loaded, as PyTorch has.
 ///
 /// Two pools of spinning threads on the same processors take turns; one that is lent the other's
@@ -20,14 +18,15 @@ struct OpenMPTeam: Sendable {
 
   /// Nil where the process has no OpenMP runtime.
   init?() {
-    // RTLD_DEFAULT: whatever is loaded for all to see.
-    guard let parallel = dlsym(nil, "GOMP_parallel"), let number = dlsym(nil, "omp_get_thread_num"),
-      let count = dlsym(nil, "omp_get_num_threads"), let most = dlsym(nil, "omp_get_max_threads")
-    else { return nil }
-    self.parallel = unsafeBitCast(parallel, to: Parallel.self)
-    threadNumber = unsafeBitCast(number, to: Number.self)
-    threadCount = unsafeBitCast(count, to: Number.self)
-    self.count = Int(unsafeBitCast(most, to: Number.self)())
+    do throws(DynamicLibrary.Failure) {
+      parallel = try DynamicLibrary.process.function("GOMP_parallel")
+      threadNumber = try DynamicLibrary.process.function("omp_get_thread_num")
+      threadCount = try DynamicLibrary.process.function("omp_get_num_threads")
+      let most: Number = try DynamicLibrary.process.function("omp_get_max_threads")
+      count = Int(most())
+    } catch {
+      return nil
+    }
   }
 
   /// Runs `work(context, worker)` once for every worker below `count`, the calling thread helping.

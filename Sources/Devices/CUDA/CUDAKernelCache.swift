@@ -88,7 +88,7 @@ public final class CUDAKernelCache: Sendable {
 
 extension NVRTC {
   /// The kernel's code, compiled where the cache does not have it.
-  public borrowing func code(of source: CUDASource, cache: CUDAKernelCache) throws(Failure)
+  public func code(of source: CUDASource, cache: CUDAKernelCache) throws(Failure)
     -> [UInt8]
   {
     let key = CUDAKernelCache.Key(

@@ -1,13 +1,13 @@
 import Glibc
 
 /// NVIDIA's run-time compiler, opened at run time: nothing of CUDA is needed to build.
-public struct NVRTC: ~Copyable {
+public struct NVRTC: Sendable {
   /// The compiler's version, for example (13, 1).
   public let version: (major: Int, minor: Int)
   /// What it can compile for, as numbers such as 80 and 90.
   public let architectures: [Int]
 
-  private let library: UnsafeMutableRawPointer
+  private let library: DynamicLibrary
   private let functions: Functions
 
   /// Why there is no compiler here.
@@ -43,29 +43,18 @@ public struct NVRTC: ~Copyable {
   /// - Parameter path: The library's file. Without it: `ATTENTION_NVRTC`, the loader's own paths,
   ///   CUDA's usual folder, then wheels (`pip install nvidia-cuda-nvrtc`) in the cache.
   public init(path: String? = nil) throws(Unavailable) {
-    let candidates = path.map { [$0] } ?? Self.candidates
-    var opened: (library: UnsafeMutableRawPointer, name: String)?
-    for name in candidates {
-      if let library = dlopen(name, RTLD_NOW | RTLD_LOCAL) {
-        opened = (library, name)
-        break
+    do throws(DynamicLibrary.Failure) {
+      library = try DynamicLibrary(path.map { [$0] } ?? Self.candidates)
+      functions = try Functions(library)
+    } catch {
+      switch error {
+      case .notFound(let tried, _): throw .notFound(tried: tried)
+      case .missingFunction(let name, let library):
+        throw .missingFunction(name, library: library)
       }
     }
-    guard let opened else { throw .notFound(tried: candidates) }
-    let (functions, description): (Functions, Description)
-    do throws(Unavailable) {
-      functions = try Functions(opened.library, name: opened.name)
-      description = try functions.describe()
-    } catch {
-      dlclose(opened.library)
-      throw error
-    }
-    library = opened.library
-    self.functions = functions
-    (version, architectures) = description
+    (version, architectures) = try functions.describe()
   }
-
-  deinit { dlclose(library) }
 
   /// The options that a text is compiled with.
   public static func options(for architecture: CUDAArchitecture) -> [String] {
@@ -192,23 +181,17 @@ public struct NVRTC: ~Copyable {
     private let architectureCount: Count
     private let architectures: Count
 
-    init(_ library: UnsafeMutableRawPointer, name: String) throws(Unavailable) {
-      func function<F>(_ symbol: String, _ type: F.Type) throws(Unavailable) -> F {
-        guard let found = dlsym(library, symbol) else {
-          throw .missingFunction(symbol, library: name)
-        }
-        return unsafeBitCast(found, to: type)
-      }
-      create = try function("nvrtcCreateProgram", Create.self)
-      compile = try function("nvrtcCompileProgram", Compile.self)
-      destroy = try function("nvrtcDestroyProgram", Destroy.self)
-      logSize = try function("nvrtcGetProgramLogSize", Size.self)
-      log = try function("nvrtcGetProgramLog", Get.self)
-      cubinSize = try function("nvrtcGetCUBINSize", Size.self)
-      cubin = try function("nvrtcGetCUBIN", Get.self)
-      version = try function("nvrtcVersion", Version.self)
-      architectureCount = try function("nvrtcGetNumSupportedArchs", Count.self)
-      architectures = try function("nvrtcGetSupportedArchs", Count.self)
+    init(_ library: DynamicLibrary) throws(DynamicLibrary.Failure) {
+      create = try library.function("nvrtcCreateProgram")
+      compile = try library.function("nvrtcCompileProgram")
+      destroy = try library.function("nvrtcDestroyProgram")
+      logSize = try library.function("nvrtcGetProgramLogSize")
+      log = try library.function("nvrtcGetProgramLog")
+      cubinSize = try library.function("nvrtcGetCUBINSize")
+      cubin = try library.function("nvrtcGetCUBIN")
+      version = try library.function("nvrtcVersion")
+      architectureCount = try library.function("nvrtcGetNumSupportedArchs")
+      architectures = try library.function("nvrtcGetSupportedArchs")
     }
 
     func describe() throws(Unavailable) -> Description {

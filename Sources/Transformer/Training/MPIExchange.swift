@@ -1,3 +1,4 @@
+import Devices
 import Glibc
 
 /// Gradients added up over the processes of an Open MPI run.
@@ -49,12 +50,16 @@ public final class MPIExchange: GradientExchange {
 
   /// Joins the run that `mpirun` started; a run of one process without it.
   public init() throws(Failure) {
-    guard let library = dlopen("libmpi.so.40", RTLD_NOW | RTLD_GLOBAL) else {
-      throw .library(dlerror().map { String(cString: $0) } ?? "it cannot be loaded")
+    let library: DynamicLibrary
+    do throws(DynamicLibrary.Failure) {
+      library = try DynamicLibrary(["libmpi.so.40"], isGlobal: true)
+    } catch {
+      throw .library("\(error)")
     }
     func symbol(_ name: String) throws(Failure) -> UnsafeMutableRawPointer {
-      guard let address = dlsym(library, name) else { throw .symbol(name) }
-      return address
+      do throws(DynamicLibrary.Failure) { return try library.symbol(name) } catch {
+        throw .symbol(name)
+      }
     }
     typealias Initialize = @convention(c) (UnsafeRawPointer?, UnsafeRawPointer?) -> Int32
     typealias Ask = @convention(c) (OpaquePointer, UnsafeMutablePointer<Int32>) -> Int32

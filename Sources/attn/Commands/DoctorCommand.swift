@@ -67,7 +67,7 @@ struct DoctorCommand: ParsableCommand {
   }
 
   private static func cuda() -> String {
-    do throws(CUDADriver.Unavailable) {
+    do throws(CUDAFailure) {
       let driver = try CUDADriver()
       let devices = driver.devices.map { device in
         let capability = device.computeCapability.map(String.init).joined(separator: ".")

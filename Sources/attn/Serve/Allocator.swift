@@ -1,4 +1,4 @@
-import Glibc
+import Devices
 
 /// The C library's memory, tuned for a process that serves many streams for a long time.
 enum Allocator {
@@ -8,9 +8,8 @@ enum Allocator {
   /// one serves only its thread. Does nothing where the C library is not glibc.
   static func keepSmall() {
     // `malloc.h` is not part of the module Glibc.
-    guard let symbol = dlsym(nil, "mallopt") else { return }
     typealias SetOption = @convention(c) (_ option: Int32, _ value: Int32) -> Int32
-    let set = unsafeBitCast(symbol, to: SetOption.self)
+    guard let set: SetOption = try? DynamicLibrary.process.function("mallopt") else { return }
     let (trimThreshold, mapThreshold, arenas): (Int32, Int32, Int32) = (-1, -3, -8)
     _ = set(arenas, 2)
     _ = set(trimThreshold, 1 << 20)
