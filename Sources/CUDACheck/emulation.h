@@ -19,6 +19,7 @@
 #define __device__
 #define __global__
 #define __restrict__
+#define __noinline__ __attribute__((noinline))
 #define __grid_constant__
 #define __launch_bounds__(...)
 #define SHARED_MEMORY(name) unsigned char* name = emulation::current->block->memory

@@ -46,10 +46,11 @@ extension CUDAAttentionKernel {
       var printer = printer
       printer.dimensionCount = count
       printer.element = "\(name)_\(i)"
+      let body = printer.print(resolved(functor.expression))
       functions.append(
         """
-        __device__ inline float \(name)_\(i + 1)\(signature) {
-          return \(printer.print(resolved(functor.expression)));
+        __device__ \(Self.isLong(body) ? "__noinline__" : "inline") float \(name)_\(i + 1)\(signature) {
+          return \(body);
         }
         """)
     }
@@ -57,6 +58,20 @@ extension CUDAAttentionKernel {
       "__device__ inline float \(name)\(signature) { return \(name)_\(stages.count)(a, p, row, d); }"
     )
     return functions.joined(separator: "\n")
+  }
+
+  /// Whether a functor's function is called and not inlined, dozens of times over: one that turns or
+  /// raises takes the compiler seconds there.
+  private static func isLong(_ body: String) -> Bool {
+    ["sinf(", "cosf(", "powf(", "tanhf(", "logf("].contains { body.contains($0) }
+  }
+
+  /// Whether any functor on vectors is called.
+  var callsFunctors: Bool {
+    let kinds: [Functor.Kind] = [.query, .key, .value, .output]
+    return variant.functors.contains {
+      kinds.contains($0.kind) && Self.isLong(printer.print(resolved($0.expression)))
+    }
   }
 
   /// What becomes of a scaled score.

@@ -215,8 +215,8 @@ extension CUDAAttentionKernel {
     let loop = tile.rows * keyPitch * 2 + tile.stages * keys * (keyPitch + valuePitch) * 2
     let join = 16 * (shape.valueDimension + 2) * 4
     // Two warp groups multiply and one copies: 512 × 128 registers are all there are. Functors of
-    // keys and values need the registers themselves.
-    let exchanges = tile.groups == 2 && !has(.key) && !has(.value)
+    // keys and values need the registers themselves, and calls cannot do with another number.
+    let exchanges = tile.groups == 2 && !has(.key) && !has(.value) && !callsFunctors
     let clear =
       usesTMA
       ? """

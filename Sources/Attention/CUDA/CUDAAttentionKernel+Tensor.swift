@@ -133,7 +133,7 @@ extension CUDAAttentionKernel {
           const Half* queries, const Half* keys, int lane, float (&s)[\(columns)][4]) {
         #pragma unroll
         for (int j = 0; j < \(columns); ++j) s[j][0] = s[j][1] = s[j][2] = s[j][3] = 0.f;
-        #pragma unroll \(min(steps, shape.valueDimension > 192 ? 4 : 8))
+        #pragma unroll \(min(steps, shape.valueDimension > 192 ? 2 : 8))
         for (int k = 0; k < \(steps); ++k) {
           unsigned q[4];
           load_matrices(q, shared_address(
