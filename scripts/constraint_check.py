@@ -52,6 +52,13 @@ SCHEMAS = [
     {"type": "object", "properties": {"a": {}, "b": {}, "c": {}}, "minProperties": 2, "maxProperties": 2},
     {"type": "array", "prefixItems": [{"type": "integer"}, {"type": "string"}], "minItems": 2,
      "items": {"type": "boolean"}, "maxItems": 4},
+    {"type": "object", "properties": {"kind": {"enum": ["a", "b"]}, "x": {"type": "integer"}, "y": {"type": "string"}},
+     "required": ["kind"], "if": {"properties": {"kind": {"const": "a"}}}, "then": {"required": ["x"]},
+     "else": {"required": ["y"]}},
+    {"anyOf": [{"type": "string", "not": {"anyOf": [{"enum": ["a", 0, None]}, {"pattern": "b"}]}},
+               {"type": "number", "not": {"minimum": 1, "maximum": 9}}, {"type": "boolean", "not": {"const": True}}]},
+    {"type": "object", "propertyNames": {"pattern": "^[a-z]{1,4}$", "not": {"const": "no"}},
+     "additionalProperties": {"type": "integer"}, "dependentRequired": {"a": ["b"]}},
 ]
 PATTERNS = ["[a-z]{2,5}(-[0-9]+)?", r"(\w+ )*\w+\.", r"\d{4}-(0[1-9]|1[0-2])", "(ab|a)(bc|c)*",
             "[^a-z\\s]{3,8}", "(foo|bar|baz){1,3}!?", r"-?(0|[1-9]\d*)(\.\d+)?([eE][+-]?\d{1,2})?",

@@ -3,6 +3,7 @@ import Tokenizers
 
 // One rule: each step gives every running sequence some of the tokens it has not computed yet,
 // within one budget. Prefill, decode, chunks and recomputation are what it looks like from outside.
+// While some sequence generates, what others take beyond their first token has a budget of its own.
 extension EngineLoop {
   /// Decides how many rows each sequence brings, and finds pages for them.
   ///
@@ -13,10 +14,13 @@ extension EngineLoop {
     let count = min(running.count, budget)
     var rows = running.prefix(count).map { min(1, $0.tokens.count - $0.computed) }
     budget -= rows.reduce(0, +)
-    for i in rows.indices where budget > 0 {
-      let more = min(mostRows(of: running[i]) - rows[i], budget)
+    let isGenerating = running.prefix(count).contains { $0.generated > 0 }
+    var chunks = isGenerating ? min(budget, options.prefillBudget) : budget
+    budget -= chunks
+    for i in rows.indices where chunks > 0 {
+      let more = min(mostRows(of: running[i]) - rows[i], chunks)
       rows[i] += more
-      budget -= more
+      chunks -= more
     }
     let preempted = statistics.preemptions
     var i = 0
@@ -28,8 +32,8 @@ extension EngineLoop {
       }
       if i < running.count, running[i] === sequence { i += 1 }
     }
-    if statistics.preemptions == preempted { admit(&budget) }
-    return budget
+    if statistics.preemptions == preempted { admit(&chunks) }
+    return budget + chunks
   }
 
   /// The rows that a sequence could bring to a step.

@@ -41,7 +41,8 @@ final class EngineLoop {
     let configuration = bundle.model.configuration
     let context = try configuration.context(options.context)
     for (name, value) in [
-      ("token budget", options.tokenBudget), ("page size", options.pageSize),
+      ("token budget", options.tokenBudget), ("prefill budget", options.prefillBudget),
+      ("page size", options.pageSize),
       ("the most running sequences", options.maxRunning),
       ("page count", options.pageCount ?? 1), ("kv memory", options.kvMemory ?? 1),
     ] where value < 1 {

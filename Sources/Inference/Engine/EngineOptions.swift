@@ -11,6 +11,11 @@ public struct EngineOptions: Sendable {
   ///
   /// A long prompt is cut into chunks of at most so many, between which other sequences go on.
   public var tokenBudget = 512
+  /// The most of them that are prompts', beyond one for each, while others generate.
+  ///
+  /// A step is the time between two tokens of an answer: small chunks keep it short, large ones
+  /// compute prompts a little faster.
+  public var prefillBudget = 128
   /// The most sequences that run at a time; a request of n counts n times.
   public var maxRunning = 256
   /// The most requests that wait to run; another one is refused as overloaded.

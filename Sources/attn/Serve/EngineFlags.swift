@@ -9,6 +9,10 @@ struct EngineFlags: ParsableArguments {
   @Option(help: "Tokens computed in one step.")
   var tokenBudget = 512
 
+  @Option(
+    help: "Of these, tokens of prompts while answers go on: fewer give an evener flow of tokens.")
+  var prefillBudget = EngineOptions().prefillBudget
+
   @Option(help: "Sequences computed at once.")
   var maxRunning = 256
 
@@ -50,7 +54,8 @@ struct EngineFlags: ParsableArguments {
     _ model: ModelOptions, device: CPUDevice
   ) throws -> EngineOptions {
     for (name, value) in [
-      ("token-budget", tokenBudget), ("max-running", maxRunning), ("max-waiting", maxWaiting),
+      ("token-budget", tokenBudget), ("prefill-budget", prefillBudget), ("max-running", maxRunning),
+      ("max-waiting", maxWaiting),
       ("page-size", pageSize), ("kv-memory", kvMemory ?? 1), ("window", window ?? 1),
       ("prompt-lookup", promptLookup ?? 1), ("draft-tokens", draftTokens),
     ] where value < 1 {
@@ -60,6 +65,7 @@ struct EngineFlags: ParsableArguments {
     options.kvType = model.kvType.elementType
     options.context = model.context
     options.tokenBudget = tokenBudget
+    options.prefillBudget = prefillBudget
     options.maxRunning = maxRunning
     options.maxWaiting = maxWaiting
     options.kvMemory = kvMemory.map { $0 << 20 }

@@ -36,6 +36,20 @@ import Tokenizers
     #"{"enum":[1,"1",true,null,[1,2],{"a":{"b":1}}],"type":["integer","object","array"]}"#,
     #"{"type":"object","additionalProperties":{"type":"array","items":{"type":"object"}}}"#,
     #"{"minimum":3}"#, #"true"#, #"{}"#, #"{"type":"object"}"#,
+    #"{"type":["string","integer","boolean","null"],"not":{"enum":["a","\"b",3,0,null,true]}}"#,
+    #"{"type":"number","not":{"const":2.5},"minimum":2,"maximum":3}"#,
+    #"{"type":"string","not":{"pattern":"^x|y$"},"maxLength":5}"#,
+    #"{"not":{"type":["object","array","integer"]}}"#,
+    #"{"type":"integer","not":{"anyOf":[{"minimum":5},{"exclusiveMaximum":-5}]}}"#,
+    #"{"type":"string","not":{"minLength":3,"maxLength":5}}"#,
+    #"{"type":"object","properties":{"a":{"type":"integer"},"b":{"type":"integer"}},"not":{"required":["a","b"]}}"#,
+    #"{"type":"object","properties":{"kind":{"enum":["a","b"]},"x":{"type":"integer"},"y":{"type":"string"}},"required":["kind"],"if":{"properties":{"kind":{"const":"a"}}},"then":{"required":["x"]},"else":{"required":["y"]}}"#,
+    ##"{"$defs":{"small":{"type":"integer","maximum":9}},"type":["integer","string"],"if":{"not":{"$ref":"#/$defs/small"}},"then":{"type":"string","minLength":2}}"##,
+    #"{"type":"object","properties":{"card":{"type":"integer"},"zip":{"type":"integer"},"city":{"type":"string"}},"dependentRequired":{"card":["zip"],"zip":["city"]}}"#,
+    #"{"type":["object","null"],"properties":{"a":{"type":"integer"},"b":{"type":"integer"}},"dependentSchemas":{"a":{"properties":{"b":{"minimum":10}},"required":["b"]}}}"#,
+    #"{"type":"object","not":{"required":["a"]}}"#,
+    #"{"type":"object","propertyNames":{"pattern":"^[a-c]+$","maxLength":3},"additionalProperties":{"type":"integer"}}"#,
+    ##"{"$defs":{"K":{"enum":["x","y\"",1]}},"type":"object","propertyNames":{"$ref":"#/$defs/K"},"additionalProperties":{"type":"boolean"},"properties":{"z":{}}}"##,
   ]
 
   static func constraint(_ schema: String, _ tokenizer: Tokenizer) throws -> TokenConstraint {
@@ -112,6 +126,22 @@ import Tokenizers
     ),
     (17, ["3.25", "3.5", "3.50", "3.3", "3.2500"], ["3", "3.2", "3.51", "3.5001", "4"]),
     (29, [#"{"x":[{"y":1}]}"#, "{}"], [#"{"x":[1]}"#]),
+    (
+      34, [#""b""#, #""""#, "4", "false"],
+      [#""a""#, #""\u0061""#, #""\"b""#, "3", "0", "-0", "true", "null"]
+    ),
+    (35, ["2", "2.49", "2.51", "3"], ["2.5", "2.50", "3.1"]),
+    (
+      41, [#"{"kind":"a","x":1}"#, #"{"kind":"b","y":""}"#, #"{"kind":"a","x":1,"y":""}"#],
+      [#"{"kind":"a"}"#, #"{"kind":"a","y":""}"#, #"{"kind":"b","x":1}"#, #"{"kind":"c"}"#]
+    ),
+    (
+      43, ["{}", #"{"city":"x"}"#, #"{"zip":1,"city":"x"}"#, #"{"card":1,"zip":1,"city":"x"}"#],
+      [#"{"card":1}"#, #"{"card":1,"zip":1}"#, #"{"zip":1}"#]
+    ),
+    (46, ["{}", #"{"ab":1,"c":2}"#], [#"{"d":1}"#, #"{"abcd":1}"#, #"{"":1}"#]),
+    (47, ["{}", #"{"x":true,"y\"":false}"#], [#"{"z":1}"#, #"{"1":true}"#, #"{"x":1}"#]),
+    (45, ["{}", #"{"b":1}"#], [#"{"a":1}"#, #"{"b":1,"a":1}"#]),
   ])
   func documentsAreTakenOrNot(_ schema: Int, _ good: [String], _ bad: [String]) throws {
     let constraint = try Self.constraint(Self.schemas[schema], TestVocabulary.byteLevel([]))
@@ -152,11 +182,22 @@ import Tokenizers
   }
 
   @Test(arguments: [
-    (#"{"type":"strin"}"#, "#/type"), (#"{"properties":{"a":{"not":{}}}}"#, "#/properties/a/not"),
+    (#"{"type":"strin"}"#, "#/type"),
+    (
+      #"{"properties":{"a":{"not":{"items":{}}}}}"#, "#/properties/a/not/items"
+    ),
     (##"{"$ref":"#/$defs/x"}"##, "#/$ref"), (##"{"$ref":"https://x"}"##, "#/$ref"),
     (##"{"$ref":"#"}"##, "#"),
     (##"{"allOf":[{"$ref":"#"}]}"##, "#"), (#"{"type":"string","pattern":"(?=a)"}"#, "#/pattern"),
-    (#"{"properties":{"a/b":{"if":{}}}}"#, "#/properties/a~1b/if"),
+    (#"{"properties":{"a/b":{"minContains":1}}}"#, "#/properties/a~1b/minContains"),
+    (
+      #"{"not":{"properties":{"a":{"properties":{"b":{"multipleOf":2}}}}}}"#,
+      "#/not/properties/a/properties/b/multipleOf"
+    ),
+    (#"{"not":{"const":[1]}}"#, "#/not/const"), (##"{"not":{"$ref":"#"}}"##, "#"),
+    (#"{"if":{"oneOf":[{}]},"else":false}"#, "#/if/oneOf"),
+    (#"{"dependentRequired":{"a":1}}"#, "#/dependentRequired/a"),
+    (#"{"unevaluatedProperties":false}"#, "#/unevaluatedProperties"),
     (#"{"minLength":-1}"#, "#/minLength"),
     (#"{"uniqueItems":true}"#, "#/uniqueItems"),
     (#"{"items":{"contains":{}}}"#, "#/items/contains"),
@@ -181,7 +222,8 @@ import Tokenizers
     #"false"#, #"{"type":"integer","minimum":5,"maximum":4}"#, #"{"enum":[1],"type":"string"}"#,
     ##"{"type":"object","properties":{"a":{"$ref":"#"}},"required":["a"]}"##, #"{"enum":[]}"#,
     #"{"type":"array","items":false,"minItems":1}"#,
-    #"{"type":"string","minLength":4,"maxLength":3}"#,
+    #"{"type":"string","minLength":4,"maxLength":3}"#, #"{"not":{}}"#,
+    #"{"const":1,"not":{"type":"integer"}}"#,
   ])
   func whatNothingSatisfiesIsRefused(_ schema: String) throws {
     let error = #expect(throws: ConstraintError.self) {

@@ -22,6 +22,10 @@ struct SchemaOracle {
     case "allOf": return try demand.elements.allSatisfy { try isValid(value, $0) }
     case "anyOf": return try demand.elements.contains { try isValid(value, $0) }
     case "oneOf": return try demand.elements.count { try isValid(value, $0) } == 1
+    case "not": return try !isValid(value, demand)
+    case "if":
+      let branch = try isValid(value, demand) ? "then" : "else"
+      return try schema[branch].map { try isValid(value, $0) } ?? true
     case "const": return Self.same(value, demand)
     case "enum": return demand.elements.contains { Self.same(value, $0) }
     case "type":
@@ -113,6 +117,16 @@ struct SchemaOracle {
     case ("maxProperties", .integer(let count)): return names.count <= count
     case ("required", _):
       return demand.elements.allSatisfy { name in names.contains { JSON.string($0) == name } }
+    case ("propertyNames", _): return try names.allSatisfy { try isValid(.string($0), demand) }
+    case ("dependentRequired", .object(let entries)):
+      return entries.allSatisfy { entry in
+        !names.contains(entry.name)
+          || entry.value.elements.allSatisfy { name in names.contains { .string($0) == name } }
+      }
+    case ("dependentSchemas", .object(let entries)):
+      return try entries.allSatisfy {
+        try !names.contains($0.name) || isValid(object, $0.value)
+      }
     case ("properties", .object(let properties)):
       return try properties.allSatisfy { property in
         guard let value = object[property.name] else { return true }

@@ -182,6 +182,22 @@ import Tokenizers
     try await engine.expectIdle()
   }
 
+  /// While one sequence generates, a prompt comes in smaller chunks.
+  @Test func promptsMakeRoomForAnswers() async throws {
+    let engine = try Harness.engine {
+      $0.tokenBudget = 8; $0.prefillBudget = 4
+    }
+    var first = InferenceRequest(prompt: [1, 2, 3])
+    (first.maxTokens, first.ignoresEndOfGeneration) = (20, true)
+    var second = InferenceRequest(prompt: (0..<120).map { TokenID($0 * 7 % 256) })
+    (second.maxTokens, second.ignoresEndOfGeneration) = (1, true)
+    _ = try await engine.answers([first, second])
+    // 20 steps for the first one, in which the prompt gets one row and 4 more, at most 5 in the very
+    // first; then 8 at a time. With whole steps the prompt would be over before the first one is.
+    #expect(engine.statistics().steps >= 23)
+    try await engine.expectIdle()
+  }
+
   @Test func endsAreEnds() async throws {
     let engine = try Harness.engine { $0.context = 40 }
     var request = InferenceRequest(prompt: [5, 6, 7])
@@ -247,7 +263,8 @@ import Tokenizers
     #expect(refusal { _ in } == .stopped)
     await #expect(throws: EngineFailure.stopped) { try await engine.embed([[1]]) }
     for edit: (inout EngineOptions) -> Void in [
-      { $0.tokenBudget = 0 }, { $0.pageSize = 0 }, { $0.pageCount = 0 }, { $0.maxRunning = 0 },
+      { $0.tokenBudget = 0 }, { $0.prefillBudget = 0 }, { $0.pageSize = 0 }, { $0.pageCount = 0 },
+      { $0.maxRunning = 0 },
       { $0.speculation = .promptLookup(tokens: 0) }, { $0.window = 0 }, { $0.window = 255 },
     ] {
       #expect(throws: EngineFailure.self) { try Harness.engine(TinyModel(), edit) }

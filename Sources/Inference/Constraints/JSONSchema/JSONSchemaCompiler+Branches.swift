@@ -13,7 +13,7 @@ extension JSONSchemaCompiler {
   /// The alternatives of one schema.
   ///
   /// - Parameter path: the places on the way here through references and combinations.
-  private func alternatives(
+  func alternatives(
     _ place: SchemaPlace, path: [String]
   ) throws(ConstraintError) -> [SchemaBranch] {
     if path.contains(place.path) { throw place.failure("the schema refers to itself only") }
@@ -47,21 +47,55 @@ extension JSONSchemaCompiler {
         for part in try list(here) { groups.append(try alternatives(part, path: path)) }
         if member.name == "oneOf" { groups = try exclusive(groups, at: here) }
         result = try combine(result, groups.flatMap(\.self), at: here)
+      case "not": result = try combine(result, try negation(of: here, path: path), at: here)
+      case "if":
+        result = try combine(result, try conditional(here, in: place, path: path), at: here)
+      case "dependentRequired", "dependentSchemas":
+        guard case .object(let entries) = member.value else {
+          throw here.failure("an object by names of members")
+        }
+        for entry in entries {
+          let there = here.appending(entry.name, entry.value)
+          var present = SchemaBranch(required: [entry.name])
+          var demands = [SchemaBranch()]
+          if member.name == "dependentRequired" {
+            present.objects.required += try names(there).filter { $0 != entry.name }
+          } else {
+            demands = try alternatives(there, path: path)
+          }
+          result = try combine(
+            result,
+            [SchemaBranch(forbidding: entry.name, at: there)]
+              + combine([present], demands, at: there), at: there)
+        }
       default: continue
       }
     }
     return result
   }
 
+  /// `if`, with the `then` and the `else` beside it.
+  private func conditional(
+    _ condition: SchemaPlace, in place: SchemaPlace, path: [String]
+  ) throws(ConstraintError) -> [SchemaBranch] {
+    if place.json["then"] == nil, place.json["else"] == nil { return [SchemaBranch()] }
+    func part(_ name: String) throws(ConstraintError) -> [SchemaBranch] {
+      guard let json = place.json[name] else { return [SchemaBranch()] }
+      return try alternatives(place.appending(name, json), path: path)
+    }
+    return try combine(alternatives(condition, path: path), part("then"), at: condition)
+      + combine(negation(of: condition, path: path), part("else"), at: condition)
+  }
+
   /// The schemas of a keyword that combines some.
-  private func list(_ place: SchemaPlace) throws(ConstraintError) -> [SchemaPlace] {
+  func list(_ place: SchemaPlace) throws(ConstraintError) -> [SchemaPlace] {
     guard case .array(let items) = place.json, !items.isEmpty else {
       throw place.failure("an array of schemas, not empty")
     }
     return items.enumerated().map { place.appending(String($0), $1) }
   }
 
-  private func combine(
+  func combine(
     _ a: [SchemaBranch], _ b: [SchemaBranch], at place: SchemaPlace
   ) throws(ConstraintError) -> [SchemaBranch] {
     if a.count * b.count > Self.mostBranches {
@@ -75,7 +109,7 @@ extension JSONSchemaCompiler {
   }
 
   /// What a reference within the document points to.
-  private func resolve(
+  func resolve(
     _ reference: String, at place: SchemaPlace
   ) throws(ConstraintError) -> SchemaPlace {
     guard reference.first == "#" else {

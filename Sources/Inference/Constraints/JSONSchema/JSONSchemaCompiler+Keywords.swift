@@ -2,10 +2,10 @@ import Tokenizers
 
 extension JSONSchemaCompiler {
   /// Keywords that restrict values in ways that no rule here says.
-  private static let unsupported: Set<String> = [
-    "not", "if", "then", "else", "dependentSchemas", "dependentRequired", "dependencies",
-    "contains", "minContains", "maxContains", "propertyNames", "unevaluatedItems",
-    "unevaluatedProperties", "$dynamicRef", "$recursiveRef", "extends", "disallow", "divisibleBy",
+  static let unsupported: Set<String> = [
+    "dependencies", "contains", "minContains", "maxContains", "unevaluatedItems",
+    "unevaluatedProperties", "$dynamicRef",
+    "$recursiveRef", "extends", "disallow", "divisibleBy",
   ]
 
   /// What the keywords of one schema demand, but for references and combinations.
@@ -43,7 +43,7 @@ extension JSONSchemaCompiler {
     return branch
   }
 
-  private func types(_ place: SchemaPlace) throws(ConstraintError) -> SchemaBranch.Types {
+  func types(_ place: SchemaPlace) throws(ConstraintError) -> SchemaBranch.Types {
     let names: [JSON]
     if case .array(let list) = place.json { names = list } else { names = [place.json] }
     var result: SchemaBranch.Types = []
@@ -64,7 +64,7 @@ extension JSONSchemaCompiler {
     return result
   }
 
-  private func count(_ place: SchemaPlace) throws(ConstraintError) -> Int {
+  func count(_ place: SchemaPlace) throws(ConstraintError) -> Int {
     guard let value = DecimalNumber(place.json)?.integer, value >= 0 else {
       throw place.failure("an integer of at least 0")
     }
@@ -75,14 +75,14 @@ extension JSONSchemaCompiler {
   }
 
   /// An upper bound: one too large to matter is none.
-  private func limit(_ place: SchemaPlace) throws(ConstraintError) -> Int? {
+  func limit(_ place: SchemaPlace) throws(ConstraintError) -> Int? {
     guard let value = DecimalNumber(place.json)?.integer, value >= 0 else {
       throw place.failure("an integer of at least 0")
     }
     return value > RegexParser.mostRepetitions ? nil : value
   }
 
-  private func numberKeyword(
+  func numberKeyword(
     _ name: String, _ place: SchemaPlace, _ schema: SchemaPlace,
     _ numbers: inout SchemaBranch.Numbers
   ) throws(ConstraintError) -> Bool {
@@ -129,6 +129,16 @@ extension JSONSchemaCompiler {
     return true
   }
 
+  func names(_ place: SchemaPlace) throws(ConstraintError) -> [String] {
+    guard case .array(let items) = place.json else { throw place.failure("an array of names") }
+    var result: [String] = []
+    for item in items {
+      guard case .string(let name) = item else { throw place.failure("an array of names") }
+      result.append(name)
+    }
+    return result
+  }
+
   private func objectKeyword(
     _ name: String, _ place: SchemaPlace, _ objects: inout SchemaBranch.Objects
   ) throws(ConstraintError) -> Bool {
@@ -144,10 +154,8 @@ extension JSONSchemaCompiler {
         objects.properties.append((member.name, [place.appending(member.name, member.value)]))
       }
     case "required":
-      guard case .array(let names) = place.json else { throw place.failure("an array of names") }
-      for name in names {
-        guard case .string(let name) = name else { throw place.failure("an array of names") }
-        if !objects.required.contains(name) { objects.required.append(name) }
+      for name in try names(place) where !objects.required.contains(name) {
+        objects.required.append(name)
       }
     case "additionalProperties": objects.further = [place]
     case "patternProperties":
@@ -157,6 +165,7 @@ extension JSONSchemaCompiler {
       for member in members {
         objects.patterns.append((member.name, place.appending(member.name, member.value)))
       }
+    case "propertyNames": objects.names = [place]
     case "minProperties": objects.minCount = try count(place)
     case "maxProperties": objects.maxCount = try limit(place)
     default: return false

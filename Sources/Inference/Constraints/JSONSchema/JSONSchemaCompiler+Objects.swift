@@ -36,6 +36,10 @@ extension JSONSchemaCompiler {
         all.append(place)
       }
       if all.isEmpty { all = objects.further ?? [] }
+      // A name that is not allowed has no value.
+      if try !isValid(.string(name), objects.names) {
+        all.append(SchemaPlace(path: "#~absent", json: .bool(false)))
+      }
       result.append((name, all))
     }
     return result
@@ -67,6 +71,9 @@ extension JSONSchemaCompiler {
       free = try free.subtracting(
         RuleAutomaton(regular: taken, budget: &budget), budget: &budget)
     }
+    for place in objects.names {
+      free = try free.intersection(automaton(ofNames: place), budget: &budget)
+    }
     // Names that one pattern alone matches; then those that none does.
     var automata: [RuleAutomaton] = []
     for (pattern, place) in objects.patterns {
@@ -92,6 +99,29 @@ extension JSONSchemaCompiler {
       }
     }
     return choices.isEmpty ? nil : .choice(choices)
+  }
+
+  /// The names that satisfy a schema.
+  private mutating func automaton(
+    ofNames place: SchemaPlace
+  ) throws(ConstraintError) -> RuleAutomaton {
+    var choices: [Expression] = []
+    for branch in try branches([place]) where branch.types?.contains(.string) ?? true {
+      if let literals = branch.literals {
+        for literal in literals {
+          guard case .string(let text) = literal, try isValid(literal, branch, at: place) else {
+            continue
+          }
+          choices.append(.text(String(JSONString.literal(text).dropFirst().dropLast())))
+        }
+      } else {
+        choices.append(
+          .regular(
+            try automaton(
+              of: branch.strings, except: branch.excludedTexts, spell: JSONString.characters)))
+      }
+    }
+    return try RuleAutomaton(regular: .choice(choices), budget: &budget)
   }
 
   /// Arrays: the items of the prefix, then others.

@@ -16,6 +16,7 @@ extension JSONSchemaCompiler {
     if let literals = branch.literals, !literals.contains(where: { $0.isSame(as: value) }) {
       return false
     }
+    if branch.excluded.contains(where: { $0.isSame(as: value) }) { return false }
     switch value {
     case .null, .bool: return true
     case .integer, .number: return isValid(number: value, branch.numbers)
@@ -59,6 +60,7 @@ extension JSONSchemaCompiler {
     if names.count < objects.minCount || names.count > objects.maxCount ?? .max { return false }
     if !objects.required.allSatisfy(names.contains) { return false }
     for member in members {
+      if try !isValid(.string(member.name), objects.names) { return false }
       var places = objects.places(of: member.name) ?? []
       var isNamed = objects.places(of: member.name) != nil
       for (pattern, place) in objects.patterns

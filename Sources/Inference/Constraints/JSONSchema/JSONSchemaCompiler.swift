@@ -10,11 +10,12 @@ import Tokenizers
 /// - strings with a pattern or a format, and names, are spelt as serializers spell them.
 ///
 /// Keywords: `type`, `enum`, `const`, `anyOf`, `oneOf` (where the branches exclude each other),
-/// `allOf`, `$ref` within the document, `properties`, `required`, `additionalProperties`,
-/// `patternProperties`, `minProperties`, `maxProperties`, `items`, `prefixItems`, `minItems`,
-/// `maxItems`, `minLength`, `maxLength`, `pattern`, `format`, `minimum`, `maximum`,
-/// `exclusiveMinimum`, `exclusiveMaximum`, `multipleOf`. Others that would restrict values are
-/// refused; annotations are ignored.
+/// `allOf`, `not`, `if`, `then`, `else`, `$ref` within the document, `properties`, `required`,
+/// `additionalProperties`, `patternProperties`, `propertyNames`, `minProperties`, `maxProperties`,
+/// `dependentRequired`, `dependentSchemas`, `items`, `prefixItems`, `minItems`, `maxItems`,
+/// `minLength`, `maxLength`, `pattern`, `format`, `minimum`, `maximum`, `exclusiveMinimum`,
+/// `exclusiveMaximum`, `multipleOf`. Others that would restrict values are refused, as are inside
+/// `not` and `if` those that no branch says the opposite of; annotations are ignored.
 struct JSONSchemaCompiler {
   let document: JSON
   var builder = GrammarBuilder()
@@ -80,13 +81,21 @@ struct JSONSchemaCompiler {
     if branch.isAnything { return .rule(rules.value) }
     let types = branch.generatedTypes
     var choices: [Expression] = []
-    if types.contains(.null) { choices.append(.text("null")) }
-    if types.contains(.boolean) { choices += [.text("true"), .text("false")] }
+    if types.contains(.null), !branch.excluded.contains(.null) { choices.append(.text("null")) }
+    if types.contains(.boolean) {
+      choices += [true, false].filter { !branch.excluded.contains(.bool($0)) }.map {
+        .text($0 ? "true" : "false")
+      }
+    }
     if !types.isDisjoint(with: .number) {
       choices.append(
-        try number(branch.numbers, integersOnly: !types.contains(.fraction), at: place))
+        try number(
+          branch.numbers, except: branch.excluded.compactMap { DecimalNumber($0) },
+          integersOnly: !types.contains(.fraction)))
     }
-    if types.contains(.string) { choices.append(try string(branch.strings, at: place)) }
+    if types.contains(.string) {
+      choices.append(try string(branch.strings, except: branch.excludedTexts))
+    }
     if types.contains(.array) { choices.append(array(branch.arrays)) }
     if types.contains(.object) { choices.append(try object(branch.objects, at: place)) }
     return .choice(choices)
@@ -119,9 +128,9 @@ struct JSONSchemaCompiler {
   }
 
   private mutating func number(
-    _ numbers: SchemaBranch.Numbers, integersOnly: Bool, at place: SchemaPlace
+    _ numbers: SchemaBranch.Numbers, except excluded: [DecimalNumber], integersOnly: Bool
   ) throws(ConstraintError) -> Expression {
-    if numbers.isTrivial { return integersOnly ? rules.integer : rules.number }
+    if numbers.isTrivial, excluded.isEmpty { return integersOnly ? rules.integer : rules.number }
     var result = try RuleAutomaton(
       regular: JSONNumber.range(
         from: numbers.low, to: numbers.high, integersOnly: integersOnly, budget: &budget),
@@ -140,25 +149,35 @@ struct JSONSchemaCompiler {
       result = try result.intersection(
         RuleAutomaton(regular: multiples, budget: &budget), budget: &budget)
     }
+    for value in excluded {
+      let bound = JSONNumber.Bound(value: value, isExclusive: false)
+      let spellings = try JSONNumber.range(
+        from: bound, to: bound, integersOnly: false, budget: &budget)
+      result = try result.subtracting(
+        RuleAutomaton(regular: spellings, budget: &budget), budget: &budget)
+    }
     return .regular(result)
   }
 
   private mutating func string(
-    _ strings: SchemaBranch.Strings, at place: SchemaPlace
+    _ strings: SchemaBranch.Strings, except excluded: [String]
   ) throws(ConstraintError) -> Expression {
-    if strings.isTrivial { return rules.string }
-    if strings.patterns.isEmpty, strings.formats.isEmpty {
+    if strings.isTrivial, excluded.isEmpty { return rules.string }
+    if strings.patterns.isEmpty, strings.absentPatterns.isEmpty, strings.formats.isEmpty,
+      excluded.isEmpty
+    {
       if let most = strings.maxLength, most < strings.minLength { return .nothing }
       return JSONRules.quoted(
         .repeated(JSONString.anyCharacter, min: strings.minLength, max: strings.maxLength))
     }
     return JSONRules.quoted(
-      .regular(try automaton(of: strings, spell: JSONString.characters)))
+      .regular(try automaton(of: strings, except: excluded, spell: JSONString.characters)))
   }
 
   /// What a string's keywords allow, between the quotes.
   mutating func automaton(
-    of strings: SchemaBranch.Strings, spell: (ScalarSet) -> Expression
+    of strings: SchemaBranch.Strings, except excluded: [String] = [],
+    spell: (ScalarSet) -> Expression
   ) throws(ConstraintError) -> RuleAutomaton {
     var demands: [Expression] = []
     for (pattern, place) in strings.patterns {
@@ -181,8 +200,18 @@ struct JSONSchemaCompiler {
       let next = try RuleAutomaton(regular: demand, budget: &budget)
       result = try result?.intersection(next, budget: &budget) ?? next
     }
-    if let result { return result }
-    return try RuleAutomaton(regular: .nothing, budget: &budget)
+    guard var result else { return try RuleAutomaton(regular: .nothing, budget: &budget) }
+    var absent = excluded.map {
+      Expression.sequence($0.unicodeScalars.map { spell(ScalarSet($0)) })
+    }
+    for (pattern, place) in strings.absentPatterns {
+      absent.append(try Self.search(pattern, at: place, spell: spell))
+    }
+    for expression in absent {
+      result = try result.subtracting(
+        RuleAutomaton(regular: expression, budget: &budget), budget: &budget)
+    }
+    return result
   }
 
   static func search(

@@ -11,7 +11,14 @@ struct SchemaPlace: Sendable {
     return SchemaPlace(path: path + "/" + escaped, json: json)
   }
 
-  func failure(_ problem: String) -> ConstraintError { .schema(path: path, problem: problem) }
+  /// The place of everything that its schema does not allow.
+  ///
+  /// `~` stands before 0 or 1 in pointers, so no other place has this path.
+  var negated: SchemaPlace { SchemaPlace(path: path + "~!", json: ["not": json]) }
+
+  func failure(_ problem: String) -> ConstraintError {
+    .schema(path: path.replacing("~!/not", with: ""), problem: problem)
+  }
 }
 
 /// One alternative of a schema: everything that must hold of a value at once.
@@ -58,10 +65,13 @@ struct SchemaBranch {
     var minLength = 0
     var maxLength: Int?
     var patterns: [(pattern: String, place: SchemaPlace)] = []
+    /// Patterns that must not be found.
+    var absentPatterns: [(pattern: String, place: SchemaPlace)] = []
     var formats: [String] = []
 
     var isTrivial: Bool {
-      minLength == 0 && maxLength == nil && patterns.isEmpty && formats.isEmpty
+      minLength == 0 && maxLength == nil && patterns.isEmpty && absentPatterns.isEmpty
+        && formats.isEmpty
     }
   }
 
@@ -72,6 +82,8 @@ struct SchemaBranch {
     var further: [SchemaPlace]?
     /// `patternProperties`.
     var patterns: [(pattern: String, place: SchemaPlace)] = []
+    /// `propertyNames`.
+    var names: [SchemaPlace] = []
     var minCount = 0
     var maxCount: Int?
     /// Some keyword about objects was there.
@@ -87,7 +99,8 @@ struct SchemaBranch {
     /// Whether such members are generated.
     var isOpen: Bool {
       if let further { return !further.contains { $0.json == .bool(false) } }
-      return properties.isEmpty && patterns.isEmpty
+      return patterns.isEmpty
+        && properties.allSatisfy { $0.places.contains { $0.json == .bool(false) } }
     }
   }
 
@@ -110,6 +123,8 @@ struct SchemaBranch {
   var types: Types?
   /// The values of `enum` and `const`.
   var literals: [JSON]?
+  /// Values that are not allowed: neither arrays nor objects.
+  var excluded: [JSON] = []
   var numbers = Numbers()
   var strings = Strings()
   var objects = Objects()
@@ -129,8 +144,14 @@ struct SchemaBranch {
 
   /// Whether every value is as good as any other.
   var isAnything: Bool {
-    types ?? .all == .all && literals == nil && numbers.isTrivial && strings.isTrivial
+    types ?? .all == .all && literals == nil && excluded.isEmpty && numbers.isTrivial
+      && strings.isTrivial
       && !objects.isMentioned && !arrays.isMentioned
+  }
+
+  /// The strings among the values that are not allowed.
+  var excludedTexts: [String] {
+    excluded.compactMap { if case .string(let text) = $0 { text } else { nil } }
   }
 
   static func types(of value: JSON) -> Types {
@@ -160,12 +181,14 @@ extension SchemaBranch {
         self.literals?.filter { own in literals.contains { $0.isSame(as: own) } }
         ?? literals
     }
+    result.excluded += other.excluded
     if let low = other.numbers.low { result.numbers.raise(low) }
     if let high = other.numbers.high { result.numbers.lower(high) }
     result.numbers.divisors += other.numbers.divisors
     result.strings.minLength = max(strings.minLength, other.strings.minLength)
     result.strings.maxLength = Self.least(strings.maxLength, other.strings.maxLength)
     result.strings.patterns += other.strings.patterns
+    result.strings.absentPatterns += other.strings.absentPatterns
     result.strings.formats += other.strings.formats.filter { !strings.formats.contains($0) }
     result.objects = try objects.intersection(other.objects, at: place)
     result.arrays = arrays.intersection(other.arrays)
@@ -195,6 +218,7 @@ extension SchemaBranch.Objects {
     for (name, places) in other.properties where self.places(of: name) == nil {
       result.properties.append((name, (further ?? []) + places))
     }
+    result.names = names + other.names
     result.required = required + other.required.filter { !required.contains($0) }
     result.further =
       further == nil && other.further == nil ? nil : (further ?? []) + (other.further ?? [])
