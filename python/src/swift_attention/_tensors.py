@@ -22,7 +22,8 @@ _MAXIMUM_RANK = 6
 # machine.
 _MOST_ROWS = 1 << 27
 MOST_BITS = 1 << 36
-_pack = struct.Struct("@Pii6q6q").pack
+#: The bytes of an ``attention_tensor``: address, element type, rank, six lengths, six strides.
+pack = struct.Struct("@Pii6q6q").pack
 _ZEROS = [(0,) * (_MAXIMUM_RANK - rank) for rank in range(_MAXIMUM_RANK + 1)]
 
 _NAMES = {
@@ -65,7 +66,8 @@ def dtype_name(dtype: Any) -> str:
     return {"half": "float16", "float": "float32"}.get(name.rpartition(".")[2], name.rpartition(".")[2])
 
 
-def _code(dtype: Any, name: str) -> int:
+def code_of(dtype: Any, name: str = "the tensor") -> int:
+    """The number of an element type."""
     code = _codes.get(dtype)
     if code is None:
         text = dtype_name(dtype)
@@ -85,7 +87,7 @@ def array(x: Any, name: str, *, lists: bool = False) -> Array:
     if isinstance(x, np.ndarray):
         return x
     if is_torch(x):
-        if x.device.type != "cpu":
+        if not x.is_cpu:
             raise AttentionError(f"{name} is on {x.device}; expected a tensor on the CPU")
         return x.detach() if x.requires_grad else x
     if lists and isinstance(x, (list, tuple, int, float, bool, np.generic)):
@@ -98,7 +100,7 @@ def array(x: Any, name: str, *, lists: bool = False) -> Array:
 def layout(x: Array, name: str) -> tuple[int, int, tuple[int, ...], tuple[int, ...]]:
     """Address, element type, shape and strides (in elements) of an array."""
     if isinstance(x, np.ndarray):
-        code = _code(x.dtype, name)
+        code = code_of(x.dtype, name)
         size = x.itemsize
         strides = x.strides
         if size > 1:
@@ -108,7 +110,7 @@ def layout(x: Array, name: str) -> tuple[int, int, tuple[int, ...], tuple[int, .
         return x.__array_interface__["data"][0], code, x.shape, strides
     if x.layout is not _strided():
         raise AttentionError(f"{name} is {x.layout}; expected a dense tensor")
-    return x.data_ptr(), _code(x.dtype, name), x.shape, x.stride()
+    return x.data_ptr(), code_of(x.dtype, name), x.shape, x.stride()
 
 
 def _strided() -> Any:
@@ -123,7 +125,7 @@ def description(
     if rank > _MAXIMUM_RANK:
         raise AttentionError(f"{name} has {rank} axes; expected at most {_MAXIMUM_RANK}")
     zeros = _ZEROS[rank]
-    return _pack(data, code, rank, *shape, *zeros, *strides, *zeros)
+    return pack(data, code, rank, *shape, *zeros, *strides, *zeros)
 
 
 def describe(x: Any, name: str) -> bytes:
@@ -160,38 +162,49 @@ def paged(cache: Any, kv_layout: str, name: str = "paged_kv_cache") -> tuple[byt
     ``cache`` is one tensor ``[pages, 2, …]`` or a pair of tensors ``[pages, …]``, in layout NHD
     (page size, heads, d) or HND (heads, page size, d). Pages of one token may lack their axis.
     """
+    hnd = kv_layout == "HND"
     if isinstance(cache, (tuple, list)):
         if len(cache) != 2:
             raise AttentionError(f"{name} has {len(cache)} parts; expected keys and values")
-        parts = []
-        for part, what in zip(cache, ("keys", "values")):
-            x = with_adjacent_elements(array(part, f"{name} ({what})"))
-            parts.append((x, *layout(x, f"{name} ({what})")))
-    else:
-        x = with_adjacent_elements(array(cache, name))
-        data, code, shape, strides = layout(x, name)
-        if len(shape) != 5 or shape[1] != 2:
-            raise AttentionError(
-                f"{name} has shape {tuple(shape)}; expected [pages, 2, …] with five axes, or a "
-                "pair of tensors with four"
-            )
-        rest, steps = (shape[0], *shape[2:]), (strides[0], *strides[2:])
-        second = data + strides[1] * _SIZES[code]
-        parts = [(x, data, code, rest, steps), (x, second, code, rest, steps)]
-    described = []
-    for x, data, code, shape, strides in parts:
-        if len(shape) == 3:
-            # Pages of one token without an axis of their own.
-            axis = 2 if kv_layout == "HND" else 1
-            shape = (*shape[:axis], 1, *shape[axis:])
-            strides = (*strides[:axis], strides[0], *strides[axis:])
-        if len(shape) != 4:
-            raise AttentionError(f"{name} has shape {tuple(shape)}; expected four axes a part")
-        if kv_layout == "HND":
-            shape = (shape[0], shape[2], shape[1], shape[3])
-            strides = (strides[0], strides[2], strides[1], strides[3])
-        described.append(description(data, code, shape, strides, name))
-    return described[0], described[1], [parts[0][0], parts[1][0]]
+        kept = [
+            with_adjacent_elements(array(part, f"{name} ({what})"))
+            for part, what in zip(cache, ("keys", "values"))
+        ]
+        keys, values = [_page_description(*layout(x, name), hnd, name) for x in kept]
+        return keys, values, kept
+    x = with_adjacent_elements(array(cache, name))
+    data, code, shape, strides = layout(x, name)
+    if len(shape) != 5 or shape[1] != 2:
+        raise AttentionError(
+            f"{name} has shape {tuple(shape)}; expected [pages, 2, …] with five axes, or a "
+            "pair of tensors with four"
+        )
+    pages, _, *rest = shape
+    of_page, of_part, *steps = strides
+    shape, strides = (pages, *rest), (of_page, *steps)
+    keys = _page_description(data, code, shape, strides, hnd, name)
+    values = _page_description(data + of_part * _SIZES[code], code, shape, strides, hnd, name)
+    return keys, values, [x]
+
+
+def _page_description(
+    data: int, code: int, shape: Sequence[int], strides: Sequence[int], hnd: bool, name: str
+) -> bytes:
+    """The description of pages as ``[pages, page size, heads, d]``."""
+    if len(shape) == 3:
+        # Pages of one token without an axis of their own.
+        axis = 2 if hnd else 1
+        shape = (*shape[:axis], 1, *shape[axis:])
+        strides = (*strides[:axis], strides[0], *strides[axis:])
+    if len(shape) != 4:
+        raise AttentionError(f"{name} has shape {tuple(shape)}; expected four axes a part")
+    pages, tokens, heads, dim = shape
+    of_page, of_token, of_head, of_element = strides
+    if hnd:
+        tokens, heads, of_token, of_head = heads, tokens, of_head, of_token
+    return pack(
+        data, code, 4, pages, tokens, heads, dim, 0, 0, of_page, of_token, of_head, of_element, 0, 0
+    )
 
 
 def ragged(x: Any, name: str, page_size: int, *, hnd: bool) -> tuple[bytes, Array]:

@@ -56,6 +56,8 @@ class Plan:
             "plan", _library.device(), handle.pointer, ctypes.byref(options)
         )
         self._pointer = self._handle.pointer
+        #: What users who may plan the same again remember of the planned batch.
+        self.request: Any = None
 
     def update(
         self,
@@ -72,6 +74,7 @@ class Plan:
 
         ``blocks`` are the sizes of block rows and columns and the block map of a block-sparse mask.
         """
+        self.request = None
         batch = Batch(size=ctypes.sizeof(Batch), page_size=_int32(page_size, "page_size"))
         batch.query_offsets = describe(query_offsets, "query_offsets")
         batch.page_offsets = describe(page_offsets, "page_offsets")

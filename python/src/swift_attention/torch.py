@@ -14,8 +14,9 @@ need gradients) goes to PyTorch's own function.
 from __future__ import annotations
 
 import math
+import threading
 import weakref
-from typing import Any, Callable, Optional
+from typing import Any, Callable, NamedTuple, Optional
 
 import numpy as np
 import torch
@@ -26,8 +27,7 @@ from .plan import Plan, PlanCache
 from .variants import Symbol, Variant, causal, custom_mask, full
 
 _plans = PlanCache()
-#: Keys before a request's first one are padding.
-_LEFT_PADDING = Variant("left-padding", ("(per-request first none)", "(mask (>= kv-position first))"))
+_CODES = {dtype: tensors.code_of(dtype) for dtype in (torch.float32, torch.float16, torch.bfloat16)}
 
 
 def sdpa(
@@ -46,26 +46,28 @@ def sdpa(
         read in place.
     :param attn_mask: truth values that broadcast to ``[batch, 1, queries, keys]``.
     """
-    original = torch.nn.functional.scaled_dot_product_attention
-    given = {"attn_mask": attn_mask, "dropout_p": dropout_p, "is_causal": is_causal, "scale": scale}
     if not _is_ours(query, key, value, dropout_p) or not _is_simple(attn_mask):
-        return original(query, key, value, enable_gqa=enable_gqa, **given)
+        return torch.nn.functional.scaled_dot_product_attention(
+            query, key, value, attn_mask, dropout_p, is_causal, scale=scale, enable_gqa=enable_gqa
+        )
     if query.shape[1] != key.shape[1] and not enable_gqa:
         raise AttentionError(
             f"query has {query.shape[1]} heads, key {key.shape[1]}; enable_gqa allows that"
         )
-    plan = _planned(query, key, value, attn_mask, is_causal, scale, aligned_left=True)
-    return _run(plan, query, key, value).transpose(1, 2)
+    planned = _planned(query, key, value, attn_mask, is_causal, scale, aligned_left=True)
+    return _run(planned, query, key, value).transpose(1, 2)
 
 
 def _is_ours(query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, dropout: float) -> bool:
-    parts = (query, key, value)
-    return (
-        dropout == 0
-        and all(x.dim() == 4 and x.device.type == "cpu" and x.numel() > 0 for x in parts)
-        and all(tensors.dtype_name(x.dtype) in ("float32", "float16", "bfloat16") for x in parts)
-        and not (torch.is_grad_enabled() and any(x.requires_grad for x in parts))
-    )
+    if dropout:
+        return False
+    counts_gradients = torch.is_grad_enabled()
+    for x in (query, key, value):
+        if x.dtype not in _CODES or x.dim() != 4 or not x.is_cpu or x.layout is not torch.strided:
+            return False
+        if x.numel() == 0 or counts_gradients and x.requires_grad:
+            return False
+    return True
 
 
 def _is_simple(mask: Optional[torch.Tensor]) -> bool:
@@ -74,22 +76,27 @@ def _is_simple(mask: Optional[torch.Tensor]) -> bool:
     return mask.dtype == torch.bool and mask.dim() in (2, 4) and (mask.dim() == 2 or mask.shape[1] == 1)
 
 
-class _Planned:
-    """The plan of the last mask: every layer of a step has the same one."""
-
-    def __init__(self) -> None:
-        self.key: Optional[tuple] = None
-        self.mask: Any = lambda: None
-        self.plan: Optional[Plan] = None
+class _Planned(NamedTuple):
+    plan: Plan
+    #: Where requests are padded on the left, how many tokens lie between them; else None.
+    distance: Optional[int] = None
 
 
-_last = _Planned()
+class _Last(threading.local):
+    """The plan of a thread's last mask: every layer of a step has the same one."""
+
+    name: Optional[tuple] = None
+    mask: Any = staticmethod(lambda: None)
+    planned: Optional[_Planned] = None
+
+
+_last = _Last()
 
 
 def _planned(
     query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, mask: Optional[torch.Tensor],
     is_causal: bool, scale: Optional[float], aligned_left: bool,
-) -> Plan:
+) -> _Planned:
     """The plan of dense ``[batch, heads, tokens, d]`` tensors under a mask.
 
     :param aligned_left: whether a causal mask lets query i see keys up to i, not the last i.
@@ -97,21 +104,23 @@ def _planned(
     batch, heads, rows, head_dim = query.shape
     _, kv_heads, keys, value_dim = value.shape
     shape = (heads, kv_heads, head_dim, value_dim)
-    factor = 1 / math.sqrt(head_dim) if scale is None else float(scale)
     # Tensors of inference mode do not count their changes: what is new each step is not changed.
     version = None if mask is None or mask.is_inference() else mask._version
-    name = (batch, rows, keys, shape, factor, is_causal, aligned_left, version)
-    if _last.plan is not None and _last.key == name and _last.mask() is mask:
-        return _last.plan
+    distance = None if mask is None else _distance(key, value)
+    name = (batch, rows, keys, shape, scale, is_causal, aligned_left, version, distance)
+    if _last.planned is not None and _last.name == name and _last.mask() is mask:
+        return _last.planned
+    factor = 1 / math.sqrt(head_dim) if scale is None else float(scale)
     variant, first, bits = full, None, None
     if mask is not None:
         dense = mask if mask.dim() == 4 else mask[None, None]
         dense = dense.expand(batch, 1, rows, keys)
         if is_causal:
             dense = dense & torch.ones(rows, keys, dtype=torch.bool).tril()
-        first = _left_padding(dense[:, 0])
+        if distance is not None:
+            first = _left_padding(dense[:, 0])
         if first is not None:
-            variant = causal & _LEFT_PADDING
+            variant = causal
         else:
             variant = custom_mask
             flat = dense[:, 0].reshape(batch, -1).numpy()
@@ -123,17 +132,30 @@ def _planned(
         variant = Variant("causal", (f"(mask (<= kv-position {shifted.text}))",))
     # A plan of one kind serves one batch at a time.
     plan = _plans.get(str(variant.scaled(factor)), *shape, compose=False)
-    plan.update(
-        np.arange(batch + 1, dtype=np.int64) * rows, np.arange(batch + 1, dtype=np.int64),
-        np.arange(batch, dtype=np.int64), keys, kv_lengths=np.full(batch, keys, dtype=np.int64),
-    )
+    _last.planned = None
+    requests = np.arange(batch + 1, dtype=np.int64)
+    pages, lengths = requests[:batch], np.full(batch, keys, dtype=np.int64)
     if first is not None:
-        plan.bind("first", first)
+        # A page of a request begins with its first token, wherever that is.
+        pages, lengths = pages * distance + first, lengths - first
+    plan.update(requests * rows, requests, pages, keys, kv_lengths=lengths)
     if bits is not None:
         plan.bind("custom-mask", bits)
-    _last.key, _last.plan = name, plan
+    _last.name = name
     _last.mask = (lambda: None) if mask is None else weakref.ref(mask)
-    return plan
+    _last.planned = _Planned(plan, None if first is None else distance)
+    return _last.planned
+
+
+def _distance(key: torch.Tensor, value: torch.Tensor) -> Optional[int]:
+    """Tokens from a request's first to the next one's; None where that differs or is not whole."""
+    found = set()
+    for x in (key, value):
+        of_request, _, of_token, of_element = x.stride()
+        if of_element != 1 or of_token <= 0 or of_request % of_token:
+            return None
+        found.add(of_request // of_token)
+    return found.pop() if len(found) == 1 else None
 
 
 def _left_padding(mask: torch.Tensor) -> Optional[np.ndarray]:
@@ -147,25 +169,41 @@ def _left_padding(mask: torch.Tensor) -> Optional[np.ndarray]:
     is_token = torch.arange(rows)[None] + keys - rows >= first[:, None]
     if not torch.equal(mask & is_token[..., None], expected & is_token[..., None]):
         return None
-    return first.numpy().astype(np.float32)
+    return first.numpy()
 
 
 def _run(
-    plan: Plan, query: torch.Tensor, key: torch.Tensor, value: torch.Tensor,
+    planned: _Planned, query: torch.Tensor, key: torch.Tensor, value: torch.Tensor,
     lse: Optional[torch.Tensor] = None,
 ) -> torch.Tensor:
     """Attention as ``[batch, queries, heads, d]``."""
-    key, value = map(tensors.with_adjacent_elements, (key, value))
-    output = query.new_empty(query.shape[0], query.shape[2], query.shape[1], value.shape[3])
-    describe = tensors.describe
-    plan.run(
-        describe(query.detach().transpose(1, 2), "query"),
-        describe(key.detach().transpose(1, 2), "key"),
-        describe(value.detach().transpose(1, 2), "value"),
-        describe(output, "output"),
-        None if lse is None else describe(lse, "lse"),
+    key = key if key.stride(3) == 1 else key.contiguous()
+    value = value if value.stride(3) == 1 else value.contiguous()
+    batch, heads, rows, _ = query.shape
+    output = query.new_empty(batch, rows, heads, value.shape[3])
+    planned.plan.run(
+        _description(query),
+        _description(key, planned.distance),
+        _description(value, planned.distance),
+        tensors.describe(output, "output"),
+        None if lse is None else tensors.describe(lse, "lse"),
     )
     return output
+
+
+def _description(x: torch.Tensor, distance: Optional[int] = None) -> bytes:
+    """``[batch, heads, tokens, d]`` as batch, tokens, heads, d.
+
+    With a ``distance`` in tokens between requests: as pages of all tokens that begin with each token.
+    """
+    pages, heads, tokens, dim = x.shape
+    of_page, of_head, of_token, of_element = x.stride()
+    if distance is not None:
+        pages, of_page = (pages - 1) * distance + tokens, of_token
+    return tensors.pack(
+        x.data_ptr(), _CODES[x.dtype], 4, pages, tokens, heads, dim, 0, 0,
+        of_page, of_token, of_head, of_element, 0, 0,
+    )
 
 
 def transformers_attention(
@@ -186,11 +224,11 @@ def transformers_attention(
             is_causal=attention_mask is None and is_causal and query.shape[2] > 1,
         )
         return result.transpose(1, 2).contiguous(), None
-    plan = _planned(
+    planned = _planned(
         query, key, value, attention_mask, attention_mask is None and is_causal, scaling,
         aligned_left=False,
     )
-    return _run(plan, query, key, value), None
+    return _run(planned, query, key, value), None
 
 
 def register_with_transformers() -> None:
@@ -229,13 +267,13 @@ def flex_attention(
     _, kv_heads, keys, value_dim = value.shape
     factor = 1 / math.sqrt(head_dim) if scale is None else float(scale)
     plan = _plans.get(str(variant.scaled(factor)), heads, kv_heads, head_dim, value_dim, compose=False)
-    _last.plan = None
+    _last.planned = None
     plan.update(
         np.arange(batch + 1, dtype=np.int64) * rows, np.arange(batch + 1, dtype=np.int64),
         np.arange(batch, dtype=np.int64), keys, kv_lengths=np.full(batch, keys, dtype=np.int64),
     )
     lse = torch.empty(batch, rows, heads) if return_lse else None
-    output = _run(plan, query, key, value, lse).transpose(1, 2)
+    output = _run(_Planned(plan), query, key, value, lse).transpose(1, 2)
     return (output, (lse * math.log(2)).transpose(1, 2)) if return_lse else output
 
 

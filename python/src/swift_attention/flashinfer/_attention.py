@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from typing import Any, Optional
 
@@ -9,7 +10,7 @@ import numpy as np
 
 from .. import _tensors as tensors
 from .._library import AttentionError, check, library
-from ..plan import Plan, PlanCache
+from ..plan import Plan, PlanCache, _int32
 from ..variants import Variant, alibi, causal, custom_mask, full, rope, soft_cap, window
 
 #: Plans of the functions that have no wrapper to keep one.
@@ -60,28 +61,41 @@ def variant_of(
     has_sink: bool = False,
 ) -> str:
     """The text of the variant that FlashInfer's options describe."""
+    if sm_scale is None:
+        sm_scale = 1 / math.sqrt(max(head_dim, 1))
+    return _variant_text(
+        _int32(heads, "num_qo_heads"), bool(is_causal),
+        -1 if window_left is None else _int32(window_left, "window_left"),
+        number(logits_soft_cap, 0.0), float(sm_scale), str(pos_encoding_mode), number(rope_scale, 1.0),
+        number(rope_theta, 1e4), has_mask, has_sink,
+    )
+
+
+@functools.lru_cache(maxsize=1024)
+def _variant_text(
+    heads: int, is_causal: bool, window_left: int, cap: float, scale: float, position_mode: str,
+    rope_scale: float, rope_theta: float, has_mask: bool, has_sink: bool,
+) -> str:
     result = full
-    if pos_encoding_mode == "ROPE_LLAMA":
-        result = rope(number(rope_theta, 1e4), number(rope_scale, 1.0))
-    elif pos_encoding_mode == "ALIBI":
+    if position_mode == "ROPE_LLAMA":
+        result = rope(rope_theta, rope_scale)
+    elif position_mode == "ALIBI":
         result = alibi(heads)
-    elif pos_encoding_mode != "NONE":
+    elif position_mode != "NONE":
         raise KeyError(
-            f"pos_encoding_mode is {pos_encoding_mode!r}; expected NONE, ROPE_LLAMA or ALIBI"
+            f"pos_encoding_mode is {position_mode!r}; expected NONE, ROPE_LLAMA or ALIBI"
         )
     if has_mask:
         result = result & custom_mask
     elif is_causal:
         result = result & causal
-    if window_left is not None and window_left >= 0:
+    if window_left >= 0:
         result = result & window(window_left)
-    if logits_soft_cap is not None and logits_soft_cap > 0:
-        result = result & soft_cap(logits_soft_cap)
+    if cap > 0:
+        result = result & soft_cap(cap)
     if has_sink:
         result = result & SINK
-    if sm_scale is None:
-        sm_scale = 1 / math.sqrt(max(head_dim, 1))
-    return str(result.scaled(float(sm_scale)))
+    return str(result.scaled(scale))
 
 
 def pack_masks(mask: Any, packed: Any, query_lengths: np.ndarray, kv_lengths: np.ndarray) -> np.ndarray:
@@ -130,8 +144,8 @@ def scale_bytes(value: Any, factor: Any, name: str) -> tuple[Optional[bytes], An
 class PlannedAttention:
     """A planned batch over pages or ragged rows: what wrappers keep between plan and run."""
 
-    def __init__(self) -> None:
-        self._plans = PlanCache(capacity=4)
+    def __init__(self, plans: Optional[PlanCache] = None) -> None:
+        self._plans = PlanCache(capacity=4) if plans is None else plans
         self._plan: Optional[Plan] = None
 
     def plan(
@@ -155,8 +169,24 @@ class PlannedAttention:
             plan.bind("custom-mask", mask_bits)
         self.requests = len(query_offsets) - 1
         self.shape = shape
-        self.rows = int(query_offsets[-1])
         self._plan = plan
+
+    def plan_request(
+        self, variant: str, shape: tuple[int, int, int, int], rows: int, tokens: int,
+        mask_bits: Optional[np.ndarray] = None,
+    ) -> None:
+        """Plans one request over ``tokens`` consecutive rows of keys, unless that is planned."""
+        plan = self._plans.get(variant, *shape, batch_invariant=False)
+        request = (rows, tokens) if mask_bits is None else None
+        if request is None or plan.request != request:
+            self.plan(
+                variant, shape, np.array([0, rows], dtype=np.int64),
+                np.array([0, 1 if tokens else 0], dtype=np.int64),
+                np.zeros(1 if tokens else 0, dtype=np.int64), max(tokens, 1),
+                kv_lengths=np.array([tokens], dtype=np.int64), mask_bits=mask_bits,
+            )
+            plan.request = request
+        self.requests, self.shape, self._plan = 1, shape, plan
 
     def run(
         self,
@@ -231,24 +261,17 @@ def single(
     rows, heads, head_dim = q.shape
     has_mask = mask is not None or packed_mask is not None
     text = variant_of(head_dim=head_dim, heads=heads, has_mask=has_mask, **variant)
-    planned = PlannedAttention()
-    planned._plans = single_plans
-    pages = max(int(tokens), 1)
-    lengths = np.array([tokens], dtype=np.int64)
-    planned.plan(
-        text,
-        (int(heads), int(kv_heads), int(head_dim), int(v.shape[-1])),
-        np.array([0, rows], dtype=np.int64),
-        np.array([0, 1 if tokens else 0], dtype=np.int64),
-        np.zeros(1 if tokens else 0, dtype=np.int64),
-        pages,
-        kv_lengths=lengths,
-        mask_bits=pack_masks(mask, packed_mask, np.array([rows]), lengths) if has_mask else None,
+    planned = PlannedAttention(single_plans)
+    bits = None
+    if has_mask:
+        bits = pack_masks(mask, packed_mask, np.array([rows]), np.array([tokens], dtype=np.int64))
+    planned.plan_request(
+        text, (int(heads), int(kv_heads), int(head_dim), int(v.shape[-1])), int(rows), int(tokens), bits
     )
     if not tokens:
         return _nothing(planned, q, dtype, run)
-    keys, k = tensors.ragged(k, "k", pages, hnd=hnd)
-    values, v = tensors.ragged(v, "v", pages, hnd=hnd)
+    keys, k = tensors.ragged(k, "k", int(tokens), hnd=hnd)
+    values, v = tensors.ragged(v, "v", int(tokens), hnd=hnd)
     return planned.run(q, keys, values, dtype=dtype, **run)
 
 

@@ -40,8 +40,13 @@ def determine_gemm_backend(*arguments: Any, **options: Any) -> str:
     return "sm80"
 
 
+def device_support_pdl(device: Any = None) -> bool:
+    """Whether ``enable_pdl`` may be given: it may, and changes nothing on a CPU."""
+    return True
+
+
 def __getattr__(name: str) -> Callable[..., bool]:
     # Which GPU features there are: none.
-    if name.startswith(("is_sm", "is_fa3", "is_cvt", "device_support", "supports_")):
+    if name.startswith(("is_sm", "is_fa3", "is_cvt", "supports_")):
         return lambda *arguments, **options: False
     raise AttributeError(name)
