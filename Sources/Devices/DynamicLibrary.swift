@@ -44,6 +44,14 @@ public final class DynamicLibrary: Sendable {
     self.lookUp = lookUp
   }
 
+  /// A library that was given, else the first that there is.
+  static func given(_ library: DynamicLibrary?, else candidates: [String]) throws(Failure)
+    -> DynamicLibrary
+  {
+    if let library { return library }
+    return try DynamicLibrary(candidates)
+  }
+
   /// Whatever this process has loaded for all to see.
   public static let process = DynamicLibrary(name: "this process") { dlsym(nil, $0) }
 

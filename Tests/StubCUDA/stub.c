@@ -9,13 +9,18 @@
 #define MOST 64
 
 typedef struct {
-  enum { COPY, FILL, LAUNCH } kind;
+  enum { COPY, FILL, LAUNCH, PRODUCT } kind;
   void *to;
   const void *from;
   size_t bytes;
   char name[64];
   void *arguments[MOST];
   int count, blocks, threads, shared, byte;
+  // y = xs · weightsᵀ, column-major as cuBLASLt has it.
+  const void *weights, *x;
+  int type, outputs, inputs, columns;
+  long long weight_stride, x_stride, y_stride;
+  float beta;
 } work;
 typedef struct { work *items; int count, room; } list;
 typedef struct { list queue, captured; int capturing; } stream;
@@ -101,7 +106,34 @@ static void add(list *to, work w) {
   }
   to->items[to->count++] = w;
 }
+static float get(const void *p, long long i, int type) {
+  float x;
+  if (type == 0) return ((const float *)p)[i];
+  if (type == 2) return (float)((const _Float16 *)p)[i];
+  unsigned bits = (unsigned)((const unsigned short *)p)[i] << 16;
+  memcpy(&x, &bits, 4);
+  return x;
+}
+static void set(void *p, long long i, int type, float x) {
+  if (type == 0) ((float *)p)[i] = x;
+  if (type == 2) ((_Float16 *)p)[i] = (_Float16)x;
+  if (type != 14) return;
+  unsigned bits;
+  memcpy(&bits, &x, 4);
+  ((unsigned short *)p)[i] = (unsigned short)((bits + 0x7fff + (bits >> 16 & 1)) >> 16);
+}
+static void multiply(const work *w) {
+  for (int j = 0; j < w->columns; j++)
+    for (int i = 0; i < w->outputs; i++) {
+      float sum = w->beta == 0 ? 0 : w->beta * get(w->to, i + j * w->y_stride, w->type);
+      for (int k = 0; k < w->inputs; k++)
+        sum += get(w->weights, k + i * w->weight_stride, w->type)
+            * get(w->x, k + j * w->x_stride, w->type);
+      set(w->to, i + j * w->y_stride, w->type, sum);
+    }
+}
 static void perform(const work *w) {
+  if (w->kind == PRODUCT) multiply(w);
   if (w->kind == COPY) memcpy(w->to, w->from, w->bytes);
   if (w->kind == FILL) memset(w->to, w->byte, w->bytes);
   if (w->kind == LAUNCH && on_launch)
@@ -308,6 +340,87 @@ static int cuTensorMapEncodeTiled(void *map, int type, unsigned rank, unsigned l
   return 0;
 }
 
+// cuBLASLt: layouts of matrices, one algorithm, products of a transposed matrix.
+typedef struct { int type; unsigned long long rows, columns; long long stride; } layout;
+
+static int cublasLtCreate(void **h) { CALL(cublasLtCreate); *h = malloc(1); alive++; return 0; }
+static int cublasLtDestroy(void *h) { free(h); alive--; return 0; }
+static int cublasLtMatmulDescCreate(int **d, int compute, int scale) {
+  *d = calloc(1, sizeof **d);
+  alive++;
+  return compute == 68 && scale == 0 ? 0 : 7;
+}
+static int cublasLtMatmulDescSetAttribute(int *d, int what, const void *value, size_t n) {
+  if (what != 3 || n != 4) return 7;
+  memcpy(d, value, 4);
+  return 0;
+}
+static int cublasLtMatmulDescDestroy(int *d) { free(d); alive--; return 0; }
+static int cublasLtMatrixLayoutCreate(layout **l, int type, unsigned long long rows,
+                                      unsigned long long columns, long long stride) {
+  CALL(cublasLtMatrixLayoutCreate);
+  if ((long long)rows > stride) return 7;
+  *l = malloc(sizeof **l);
+  **l = (layout){type, rows, columns, stride};
+  alive++;
+  return 0;
+}
+static int cublasLtMatrixLayoutDestroy(layout *l) { free(l); alive--; return 0; }
+static int cublasLtMatmulPreferenceCreate(void **p) { *p = malloc(1); alive++; return 0; }
+static int cublasLtMatmulPreferenceSetAttribute(void *p, int what, const void *value, size_t n) {
+  (void)p; (void)value;
+  return what == 1 && n == 8 ? 0 : 7;
+}
+static int cublasLtMatmulPreferenceDestroy(void *p) { free(p); alive--; return 0; }
+static int cublasLtMatmulAlgoGetHeuristic(void *h, int *d, layout *a, layout *b, layout *c,
+                                          layout *e, void *p, int asked, unsigned char *result,
+                                          int *found) {
+  (void)h; (void)d; (void)c; (void)e; (void)p;
+  CALL(cublasLtMatmulAlgoGetHeuristic);
+  say("cublasLtMatmulAlgoGetHeuristic %llu %llu %llu\n", b->columns, a->rows, a->columns);
+  *found = asked > 0 && told("no algorithm") == 0;
+  memset(result, 7, 64);
+  return 0;
+}
+static int cublasLtMatmul(void *h, int *d, const float *alpha, const void *a, layout *al,
+                          const void *b, layout *bl, const float *beta, const void *c, layout *cl,
+                          void *y, layout *yl, const unsigned char *algorithm, void *workspace,
+                          size_t bytes, stream *s) {
+  (void)h; (void)workspace; (void)bytes; (void)cl;
+  CALL(cublasLtMatmul);
+  if (*d != 1 || *alpha != 1 || c != y || algorithm[0] != 7 || al->rows != bl->rows
+      || yl->rows != al->columns || yl->columns != bl->columns)
+    return 7;
+  say("cublasLtMatmul %llu %llu %llu\n", bl->columns, al->rows, al->columns);
+  give(s, (work){.kind = PRODUCT, .to = y, .weights = a, .x = b, .type = al->type,
+                 .outputs = (int)yl->rows, .inputs = (int)al->rows, .columns = (int)bl->columns,
+                 .weight_stride = al->stride, .x_stride = bl->stride, .y_stride = yl->stride,
+                 .beta = *beta});
+  return 0;
+}
+
+// NCCL: a group of one.
+static int ncclCommInitAll(void **c, int count, const int *devices) {
+  (void)devices;
+  CALL(ncclCommInitAll);
+  if (count != 1) return 4;
+  *c = malloc(1);
+  alive++;
+  return 0;
+}
+static int ncclCommDestroy(void *c) { free(c); alive--; return 0; }
+static int ncclGroupStart(void) { say("ncclGroupStart\n"); return 0; }
+static int ncclGroupEnd(void) { say("ncclGroupEnd\n"); return 0; }
+static int ncclAllReduce(const void *from, void *to, size_t count, int type, int op, void *c,
+                         stream *s) {
+  (void)c;
+  CALL(ncclAllReduce);
+  if (op != 0) return 4;
+  say("ncclAllReduce %zu %d\n", count, type);
+  // A sum over one.
+  return from == to ? 0 : copy(s, to, from, count * (type == 7 ? 4 : 2));
+}
+
 #define FUNCTION(name) {#name, (void *)name}
 void *stub_cuda_symbol(const char *name) {
   static const struct { const char *name; void *function; } all[] = {
@@ -326,6 +439,13 @@ void *stub_cuda_symbol(const char *name) {
       FUNCTION(cuLaunchKernel), FUNCTION(cuStreamBeginCapture_v2), FUNCTION(cuStreamEndCapture),
       FUNCTION(cuGraphInstantiateWithFlags), FUNCTION(cuGraphLaunch), FUNCTION(cuGraphDestroy),
       FUNCTION(cuGraphExecDestroy), FUNCTION(cuTensorMapEncodeTiled),
+      FUNCTION(cublasLtCreate), FUNCTION(cublasLtDestroy), FUNCTION(cublasLtMatmulDescCreate),
+      FUNCTION(cublasLtMatmulDescSetAttribute), FUNCTION(cublasLtMatmulDescDestroy),
+      FUNCTION(cublasLtMatrixLayoutCreate), FUNCTION(cublasLtMatrixLayoutDestroy),
+      FUNCTION(cublasLtMatmulPreferenceCreate), FUNCTION(cublasLtMatmulPreferenceSetAttribute),
+      FUNCTION(cublasLtMatmulPreferenceDestroy), FUNCTION(cublasLtMatmulAlgoGetHeuristic),
+      FUNCTION(cublasLtMatmul), FUNCTION(ncclCommInitAll), FUNCTION(ncclCommDestroy),
+      FUNCTION(ncclGroupStart), FUNCTION(ncclGroupEnd), FUNCTION(ncclAllReduce),
   };
   if (rules[rule(name)].hidden) return NULL;
   for (size_t i = 0; i < sizeof all / sizeof *all; i++)

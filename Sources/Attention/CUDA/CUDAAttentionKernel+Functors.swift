@@ -1,3 +1,4 @@
+internal import Devices
 internal import Tensors
 
 // The variant's six functors, its sinks and the bounds of its mask as device functions.
@@ -50,6 +51,7 @@ extension CUDAAttentionKernel {
       functions.append(
         """
         __device__ \(Self.isLong(body) ? "__noinline__" : "inline") float \(name)_\(i + 1)\(signature) {
+          \(origin(functor.kind.rawValue, functor.expression))
           return \(body);
         }
         """)
@@ -58,6 +60,11 @@ extension CUDAAttentionKernel {
       "__device__ inline float \(name)\(signature) { return \(name)_\(stages.count)(a, p, row, d); }"
     )
     return functions.joined(separator: "\n")
+  }
+
+  /// What of the variant the line that follows comes from: the compiler's errors there name it.
+  private func origin(_ functor: String, _ expression: Expression) -> String {
+    CUDASource.origin("\(variant.name), \(functor): \(variant.declarations.printer(expression))")
   }
 
   /// Whether a functor's function is called and not inlined, dozens of times over: one that turns or
@@ -78,6 +85,7 @@ extension CUDAAttentionKernel {
   private var logits: String {
     """
     __device__ inline float logits(const Arguments& a, const Place& p, float s) {
+      \(origin("logits", variant.logitsExpression))
       return \(printer.print(resolved(variant.logitsExpression)));
     }
     """
@@ -87,6 +95,7 @@ extension CUDAAttentionKernel {
   private var mask: String {
     """
     __device__ inline bool mask(const Arguments& a, const Place& p) {
+      \(origin("mask", variant.maskExpression))
       return \(bounds.residual.map { printer.print($0) + " != 0.f" } ?? "true");
     }
     """
@@ -97,6 +106,7 @@ extension CUDAAttentionKernel {
     let lines = variant.functors.filter { $0.kind == .sink }.map { functor in
       """
         {
+          \(origin("sink", functor.expression))
           const float sink = \(printer.print(resolved(functor.expression)));
           const float top = fmaxf(lse, sink);
           if (top > -infinity()) {

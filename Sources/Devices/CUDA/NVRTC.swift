@@ -84,7 +84,7 @@ public struct NVRTC: Sendable {
       ("nvrtcGetProgramLog", functions.log))
     // 6 is NVRTC_ERROR_COMPILATION.
     if status == 6 {
-      throw .rejected(kernel: source.name, log: Self.withLines(log, of: source.text))
+      throw .rejected(kernel: source.name, log: CUDASource.explained(log, of: source.text))
     }
     try check("nvrtcCompileProgram", status)
     let cubin = try bytes(
@@ -115,18 +115,6 @@ public struct NVRTC: Sendable {
     _ program: OpaquePointer?, _ size: (String, Functions.Size), _ get: (String, Functions.Get)
   ) throws(Failure) -> String {
     String(decoding: try bytes(program, size, get).prefix { $0 != 0 }, as: UTF8.self)
-  }
-
-  /// A log in which every line that names one of the text's, as `name.cu(12): error: …`, is followed
-  /// by that line.
-  static func withLines(_ log: String, of text: String) -> String {
-    let lines = text.split(separator: "\n", omittingEmptySubsequences: false)
-    return log.split(separator: "\n", omittingEmptySubsequences: false).map { said in
-      guard let open = said.firstIndex(of: "("), let close = said[open...].firstIndex(of: ")"),
-        let number = Int(said[said.index(after: open)..<close]), lines.indices.contains(number - 1)
-      else { return String(said) }
-      return "\(said)\n  \(number): \(lines[number - 1])"
-    }.joined(separator: "\n")
   }
 
   // MARK: - The library

@@ -1,8 +1,8 @@
-// A CUDA driver without a GPU: memory is this process's, work is done late, calls are written down.
+// A CUDA driver, cuBLASLt and NCCL without a GPU: memory is this process's, work is done late, calls are written down.
 #pragma once
 #include <stddef.h>
 
-// The address of one of the driver's functions, NULL where it has none of that name.
+// The address of one of their functions, NULL where it has none of that name.
 void *stub_cuda_symbol(const char *name);
 
 // There is one driver in a process: whoever uses it has it alone in between.

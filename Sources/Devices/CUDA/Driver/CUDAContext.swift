@@ -47,6 +47,12 @@ public final class CUDAContext: Sendable {
     if status != 0 { throw driver.functions.failure(name, status) }
   }
 
+  /// Calls a function of another library for this device.
+  func library(_ body: () -> Int32) -> Int32 {
+    let status = driver.functions.setContext(handle)
+    return status == 0 ? body() : status
+  }
+
   /// Gives something back that a call has made; nothing can be done where that fails.
   func release(_ body: (CUDAFunctions) -> Int32) {
     _ = driver.functions.setContext(handle)

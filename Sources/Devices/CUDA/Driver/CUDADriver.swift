@@ -154,11 +154,13 @@ extension CUDAFunctions {
 }
 
 extension CUDAFailure {
-  /// Why a library of CUDA's cannot be used.
-  init(_ failure: DynamicLibrary.Failure) {
+  /// Why a library of CUDA's, by default the driver, cannot be used.
+  init(_ failure: DynamicLibrary.Failure, library name: String? = nil) {
     switch failure {
-    case .missingFunction(let name, let library): self = .missingFunction(name, library: library)
-    case .notFound(_, let reason): self = .noDriver(reason: reason)
+    case .missingFunction(let function, let library):
+      self = .missingFunction(function, library: library)
+    case .notFound(_, let reason):
+      self = name.map { .noLibrary($0, reason: reason) } ?? .noDriver(reason: reason)
     }
   }
 }

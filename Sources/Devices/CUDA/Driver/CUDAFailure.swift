@@ -4,6 +4,10 @@ public enum CUDAFailure: Error, Hashable, Sendable {
   case noDriver(reason: String)
   /// The driver is older than what is needed, as the versions of CUDA that they belong to.
   case tooOld(driver: String, needed: String)
+  /// A library beside the driver is not installed.
+  case noLibrary(String, reason: String)
+  /// What was asked for does not exist.
+  case unsupported(String)
   /// A library lacks a function.
   case missingFunction(String, library: String)
   /// The driver found no device, or not that many.
@@ -25,6 +29,8 @@ extension CUDAFailure: CustomStringConvertible {
   public var description: String {
     switch self {
     case .noDriver(let reason): "no CUDA driver on this machine (\(reason))"
+    case .noLibrary(let name, let reason): "no \(name) on this machine (\(reason))"
+    case .unsupported(let what): what
     case .tooOld(let driver, let needed):
       "the CUDA driver is of version \(driver); at least \(needed) is needed"
     case .missingFunction(let name, let library):
