@@ -7,7 +7,7 @@ import Tokenizers
 ///
 /// Immutable and shared by all who run it.
 public final class LanguageModel: Sendable {
-  /// Sizes and constants.
+  /// Sizes and constants; of one rank's part where ranks share the model.
   public let configuration: ModelConfiguration
 
   private let embedding: Embedding
@@ -23,10 +23,11 @@ public final class LanguageModel: Sendable {
   ///   - storedName: The checkpoint's own name of GGUF's tensor.
   ///   - precision: How linear layers treat activations.
   ///   - device: Where the model will run.
+  ///   - parallelism: Whose part of the weights is taken; nil for all.
   init(
     _ checkpoint: any Checkpoint, metadata: ModelMetadata,
     storedName: @escaping @Sendable (String) -> String, precision: LinearPrecision,
-    device: CPUDevice
+    device: CPUDevice, parallelism: TensorParallelism? = nil
   ) throws {
     let architecture = try Architectures.named(metadata.architecture)
     guard let table = try checkpoint.tensor(named: storedName("token_embd.weight")) else {
@@ -36,9 +37,10 @@ public final class LanguageModel: Sendable {
       throw ModelError.tensor(table.name, problem: "its shape \(table.shape) is no vocabulary")
     }
     configuration = try architecture.configuration(metadata, vocabularySize: table.rows)
+      .part(of: parallelism)
     let weights = WeightLoader(
       checkpoint: checkpoint, configuration: configuration, metadata: metadata,
-      precision: precision, device: device, storedName: storedName)
+      precision: precision, device: device, parallelism: parallelism, storedName: storedName)
     let shape = [configuration.vocabularySize, configuration.width]
     embedding = Embedding(
       table: try weights.required("token_embd.weight", shape: shape),

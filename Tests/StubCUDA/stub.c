@@ -377,7 +377,7 @@ static int cublasLtMatmulAlgoGetHeuristic(void *h, int *d, layout *a, layout *b,
                                           int *found) {
   (void)h; (void)d; (void)c; (void)e; (void)p;
   CALL(cublasLtMatmulAlgoGetHeuristic);
-  say("cublasLtMatmulAlgoGetHeuristic %llu %llu %llu\n", b->columns, a->rows, a->columns);
+  say("cublasLtMatmulAlgoGetHeuristic %llu %llu %llu\n", b->columns, a->columns, a->rows);
   *found = asked > 0 && told("no algorithm") == 0;
   memset(result, 7, 64);
   return 0;
@@ -391,7 +391,7 @@ static int cublasLtMatmul(void *h, int *d, const float *alpha, const void *a, la
   if (*d != 1 || *alpha != 1 || c != y || algorithm[0] != 7 || al->rows != bl->rows
       || yl->rows != al->columns || yl->columns != bl->columns)
     return 7;
-  say("cublasLtMatmul %llu %llu %llu\n", bl->columns, al->rows, al->columns);
+  say("cublasLtMatmul %llu %llu %llu\n", bl->columns, al->columns, al->rows);
   give(s, (work){.kind = PRODUCT, .to = y, .weights = a, .x = b, .type = al->type,
                  .outputs = (int)yl->rows, .inputs = (int)al->rows, .columns = (int)bl->columns,
                  .weight_stride = al->stride, .x_stride = bl->stride, .y_stride = yl->stride,

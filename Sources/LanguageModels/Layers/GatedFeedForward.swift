@@ -13,14 +13,18 @@ struct GatedFeedForward: Sendable {
   let up: LinearWeights
   let down: LinearWeights
   let activation: Activation
+  private let parallelism: TensorParallelism?
 
   init(_ weights: WeightLoader, layer: Int, activation: Activation) throws {
     let configuration = weights.configuration
     let (width, inner) = (configuration.width, configuration.feedForwardWidth)
-    gate = try weights.linear("blk.\(layer).ffn_gate", rows: inner, columns: width)
-    up = try weights.linear("blk.\(layer).ffn_up", rows: inner, columns: width)
-    down = try weights.linear("blk.\(layer).ffn_down", rows: width, columns: inner)
+    gate = try weights.linear(
+      "blk.\(layer).ffn_gate", rows: inner, columns: width, divided: .outputs)
+    up = try weights.linear("blk.\(layer).ffn_up", rows: inner, columns: width, divided: .outputs)
+    down = try weights.linear(
+      "blk.\(layer).ffn_down", rows: width, columns: inner, divided: .inputs)
     self.activation = activation
+    parallelism = weights.parallelism
   }
 
   /// Runs the layer on the rows of `x`; the result replaces the rows of `y` or is added to them.
@@ -34,7 +38,7 @@ struct GatedFeedForward: Sendable {
     case .silu: try pass.device.siluAndMultiply(pass.gate, pass.up, into: pass.gate)
     case .geluTanh: try pass.device.geluTanhAndMultiply(pass.gate, pass.up, into: pass.gate)
     }
-    down.multiply(
-      pass.gate, into: y, accumulate: accumulate, isRowInvariant: pass.isBatchInvariant)
+    try down.multiply(
+      pass.gate, into: y, accumulate: accumulate, sharedBy: parallelism, pass)
   }
 }

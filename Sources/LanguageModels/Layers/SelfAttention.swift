@@ -11,18 +11,24 @@ struct SelfAttention: Sendable {
   let output: LinearWeights
   let queryNorm: Norm?
   let keyNorm: Norm?
+  private let parallelism: TensorParallelism?
 
   init(_ weights: WeightLoader, layer: Int) throws {
     let configuration = weights.configuration
     let head = configuration.headDimension
     let (width, heads) = (configuration.width, configuration.headCount * head)
     let kvHeads = configuration.kvHeadCount * head
-    query = try weights.linear("blk.\(layer).attn_q", rows: heads, columns: width)
-    key = try weights.linear("blk.\(layer).attn_k", rows: kvHeads, columns: width)
-    value = try weights.linear("blk.\(layer).attn_v", rows: kvHeads, columns: width)
-    output = try weights.linear("blk.\(layer).attn_output", rows: width, columns: heads)
+    query = try weights.linear(
+      "blk.\(layer).attn_q", rows: heads, columns: width, divided: .outputs)
+    key = try weights.linear(
+      "blk.\(layer).attn_k", rows: kvHeads, columns: width, divided: .outputs)
+    value = try weights.linear(
+      "blk.\(layer).attn_v", rows: kvHeads, columns: width, divided: .outputs)
+    output = try weights.linear(
+      "blk.\(layer).attn_output", rows: width, columns: heads, divided: .inputs)
     queryNorm = try weights.optionalNorm("blk.\(layer).attn_q_norm", count: head)
     keyNorm = try weights.optionalNorm("blk.\(layer).attn_k_norm", count: head)
+    parallelism = weights.parallelism
   }
 
   /// Runs the layer on the rows of `x`; the result replaces the rows of `y` or is added to them.
@@ -42,7 +48,7 @@ struct SelfAttention: Sendable {
     let cache = pass.caches[pass.layer]
     try cache.append(keys: pass.keys, values: pass.values, slots: pass.slots, on: pass.device)
     try pass.attend()
-    output.multiply(
-      pass.attended, into: y, accumulate: accumulate, isRowInvariant: pass.isBatchInvariant)
+    try output.multiply(
+      pass.attended, into: y, accumulate: accumulate, sharedBy: parallelism, pass)
   }
 }

@@ -19,22 +19,29 @@ public struct ModelBundle: Sendable {
   ///   - path: The file or the folder.
   ///   - precision: How linear layers treat activations.
   ///   - device: Where the model will run.
+  ///   - parallelism: Whose part of the weights is taken; nil for all.
   /// - Throws: the errors of opening and reading checkpoints, `Tokenizer.LoadError`,
   ///   `ChatTemplate`'s errors and `ModelError`.
-  public init(path: String, precision: LinearPrecision = .exact, device: CPUDevice) throws {
+  public init(
+    path: String, precision: LinearPrecision = .exact, device: CPUDevice,
+    parallelism: TensorParallelism? = nil
+  ) throws {
     switch try OpenedCheckpoint.open(path: path) {
-    case .gguf(let file): try self.init(file, path: path, precision, device: device)
-    case .safetensors(let folder): try self.init(folder, path: path, precision, device: device)
+    case .gguf(let file):
+      try self.init(file, path: path, precision, device: device, parallelism)
+    case .safetensors(let folder):
+      try self.init(folder, path: path, precision, device: device, parallelism)
     }
   }
 
   private init(
-    _ file: GGUFFile, path: String, _ precision: LinearPrecision, device: CPUDevice
+    _ file: GGUFFile, path: String, _ precision: LinearPrecision, device: CPUDevice,
+    _ parallelism: TensorParallelism?
   ) throws {
     self.path = path
     model = try LanguageModel(
       file, metadata: ModelMetadata(file), storedName: { $0 }, precision: precision,
-      device: device)
+      device: device, parallelism: parallelism)
     tokenizer = try Tokenizer(GGUFVocabulary(file))
     chatTemplate = try tokenizer.chatTemplate.map { try ChatTemplate($0) }
     // Weights are packed now; of the file only rows of the embedding are read from here on.
@@ -42,14 +49,15 @@ public struct ModelBundle: Sendable {
   }
 
   private init(
-    _ folder: SafetensorsFolder, path: String, _ precision: LinearPrecision, device: CPUDevice
+    _ folder: SafetensorsFolder, path: String, _ precision: LinearPrecision, device: CPUDevice,
+    _ parallelism: TensorParallelism?
   ) throws {
     self.path = path
     let metadata = try ModelMetadata(folder)
     model = try LanguageModel(
       folder, metadata: metadata,
       storedName: { HuggingFaceNames.tensor($0, architecture: metadata.architecture) },
-      precision: precision, device: device)
+      precision: precision, device: device, parallelism: parallelism)
     func bytes(_ name: String) throws -> [UInt8] {
       try MappedFile(path: "\(path)/\(name)").withBytes { Array($0) }
     }

@@ -10,6 +10,8 @@ struct WeightLoader {
   let metadata: ModelMetadata
   let precision: LinearPrecision
   let device: CPUDevice
+  /// Whose part is taken; nil for all.
+  var parallelism: TensorParallelism?
   /// The name that this checkpoint gives to GGUF's tensor.
   let storedName: @Sendable (String) -> String
 
@@ -30,19 +32,61 @@ struct WeightLoader {
     return tensor
   }
 
-  /// The weights `name.weight` of a linear layer with `rows` outputs and `columns` inputs, and its
-  /// bias where there is one.
-  func linear(_ name: String, rows: Int, columns: Int) throws -> LinearWeights {
-    let bias = try vector(name + ".bias", count: rows)
-    return try linear(required(name + ".weight", shape: [rows, columns]), bias: bias)
+  /// What ranks divide among them.
+  enum Division {
+    case outputs
+    case inputs
+  }
+
+  /// This rank's weights `name.weight` of a linear layer, with `rows` outputs and `columns` inputs,
+  /// and its bias where there is one.
+  func linear(_ name: String, rows: Int, columns: Int, divided: Division) throws -> LinearWeights {
+    let (rank, count) = (parallelism?.rank ?? 0, parallelism?.count ?? 1)
+    let all = divided == .outputs ? [rows * count, columns] : [rows, columns * count]
+    let tensor = try required(name + ".weight", shape: all)
+    let bias = try vector(name + ".bias", count: all[0])
+    switch divided {
+    case .outputs:
+      let part = rank * rows..<(rank + 1) * rows
+      let bytes = tensor.rowBytes * part.lowerBound..<tensor.rowBytes * part.upperBound
+      return try linear(
+        tensor, rows: rows, columns: columns,
+        bytes: UnsafeRawBufferPointer(rebasing: tensor.bytes[bytes]),
+        bias: bias.map { Array($0[part]) })
+    case .inputs:
+      guard count > 1 else { return try linear(tensor, bias: bias) }
+      guard columns % tensor.type.blockLength == 0 else {
+        throw ModelError.tensor(
+          tensor.name,
+          problem: "\(columns) columns of a rank are no whole blocks of \(tensor.type.rawValue)")
+      }
+      let rowBytes = columns / tensor.type.blockLength * tensor.type.blockBytes
+      var bytes: [UInt8] = []
+      bytes.reserveCapacity(rows * rowBytes)
+      for row in 0..<rows {
+        let start = row * tensor.rowBytes + rank * rowBytes
+        bytes += tensor.bytes[start..<start + rowBytes]
+      }
+      // The ranks' sum has the bias once.
+      return try bytes.withUnsafeBytes {
+        try linear(tensor, rows: rows, columns: columns, bytes: $0, bias: rank == 0 ? bias : nil)
+      }
+    }
   }
 
   /// The weights of a linear layer.
   func linear(_ tensor: StoredTensor, bias: [Float]? = nil) throws -> LinearWeights {
+    try linear(
+      tensor, rows: tensor.rows, columns: tensor.columns, bytes: tensor.bytes, bias: bias)
+  }
+
+  private func linear(
+    _ tensor: StoredTensor, rows: Int, columns: Int, bytes: UnsafeRawBufferPointer, bias: [Float]?
+  ) throws -> LinearWeights {
     do {
       return try LinearWeights(
-        tensor.type, rows: tensor.rows, columns: tensor.columns, bytes: tensor.bytes, bias: bias,
-        precision: precision, device: device)
+        tensor.type, rows: rows, columns: columns, bytes: bytes, bias: bias, precision: precision,
+        device: device)
     } catch {
       throw ModelError.tensor(tensor.name, problem: error.description)
     }

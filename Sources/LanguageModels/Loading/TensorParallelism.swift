@@ -1,0 +1,66 @@
+import Devices
+public import Tensors
+
+/// One of several ranks that compute a model together (Megatron-LM, arXiv 1909.08053, §3).
+///
+/// A rank has some of the heads and some of the feed-forward layers' inner elements: rows of the
+/// weights that make them, columns of those that use them. Each branch ends with a sum over the ranks;
+/// everything else every rank computes for itself.
+public struct TensorParallelism: Sendable {
+  /// This rank's number, from 0.
+  public let rank: Int
+  /// The number of ranks.
+  public let count: Int
+  /// Replaces a matrix by the sum of all ranks'; every rank calls it as often, in the same order.
+  let addUp: @Sendable (MatrixView) throws -> Void
+
+  /// A rank.
+  ///
+  /// - Parameters:
+  ///   - rank: Its number, below `count`.
+  ///   - count: The number of ranks.
+  ///   - addUp: Replaces a matrix by the sum of all ranks' matrices.
+  public init(rank: Int, count: Int, addUp: @escaping @Sendable (MatrixView) throws -> Void) {
+    (self.rank, self.count, self.addUp) = (rank, count, addUp)
+  }
+}
+
+extension ModelConfiguration {
+  /// The sizes of one rank's part.
+  func part(of parallelism: TensorParallelism?) throws(ModelError) -> ModelConfiguration {
+    guard let parallelism else { return self }
+    let count = parallelism.count
+    var part = self
+    for (key, path) in [
+      ("attention.head_count", \ModelConfiguration.headCount),
+      ("attention.head_count_kv", \.kvHeadCount), ("feed_forward_length", \.feedForwardWidth),
+    ] {
+      guard count > 0, (0..<count).contains(parallelism.rank), self[keyPath: path] % count == 0
+      else {
+        throw .metadata(
+          key: key, expected: "a multiple of \(count) ranks, of which this is \(parallelism.rank)",
+          found: String(self[keyPath: path]))
+      }
+      part[keyPath: path] /= count
+    }
+    return part
+  }
+}
+
+extension LinearWeights {
+  /// A branch's last product, whose inputs ranks share: y = Σ x·Wᵀ, or y += Σ x·Wᵀ.
+  func multiply(
+    _ x: MatrixView, into y: MatrixView, accumulate: Bool, sharedBy parallelism: TensorParallelism?,
+    _ pass: ForwardPass
+  ) throws {
+    guard let parallelism, parallelism.count > 1 else {
+      multiply(x, into: y, accumulate: accumulate, isRowInvariant: pass.isBatchInvariant)
+      return
+    }
+    // What is added to must be counted once.
+    let sum = accumulate ? pass.branch : y
+    multiply(x, into: sum, isRowInvariant: pass.isBatchInvariant)
+    try parallelism.addUp(sum)
+    if accumulate { try pass.device.add(sum, to: y) }
+  }
+}
