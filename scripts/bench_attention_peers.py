@@ -28,8 +28,8 @@ from peer_timing import timed
 class Workload:
     """One row's tensors, a request apart and padded."""
 
-    def __init__(self, row):
-        self.row = row
+    def __init__(self, row, dtype=torch.bfloat16):
+        self.row, self.dtype = row, dtype
         self.heads, self.kv_heads = row["query_heads"], row["kv_heads"]
         self.d = row["head_dimension"]
         self.lengths = list(zip(row["query_lengths"], row["kv_lengths"]))
@@ -40,7 +40,7 @@ class Workload:
                           self.tensor(self.kv_heads, kv)) for q, kv in self.lengths]
 
     def tensor(self, heads, length):
-        return torch.randn(1, heads, length, self.d).to(torch.bfloat16)
+        return torch.randn(1, heads, length, self.d).to(self.dtype)
 
     def padded(self):
         def pad(tensors):
@@ -64,7 +64,7 @@ class Workload:
             return (j <= i) & (i // 300 == j // 300)
         if self.variant == "ALiBi":
             bias = self.slopes()[:, None, None] * (j - i)
-            return bias.masked_fill(j > i, float("-inf")).to(torch.bfloat16)[None]
+            return bias.masked_fill(j > i, float("-inf")).to(self.dtype)[None]
         return False
 
 

@@ -21,19 +21,15 @@ def _joined(parts: list) -> Any:
     return sys.modules["torch"].cat(parts, dim=-1)
 
 
-def _page_like(cache: Any) -> Any:
-    page = tensors.empty((1, *cache.shape[1:]), cache)
-    page[...] = 0
-    return page
-
-
 class BatchMLAPagedAttentionWrapper:
     """Attention over paged latent rows: keys are latent and rotary parts, values the latent ones.
 
     Where the two caches are parts of the same rows, ``rows[..., :latent]`` and
-    ``rows[..., latent:]``, these are read in place; otherwise the pages in use are joined for each
-    run.
+    ``rows[..., latent:]``, these are read in place; otherwise the pages up to the last in use are joined
+    for each run, in memory that the wrapper keeps.
     """
+
+    _joined_rows: Any = None
 
     def __init__(
         self,
@@ -133,10 +129,7 @@ class BatchMLAPagedAttentionWrapper:
             and shape[2] == latent and strides[2] == 1 and shape[0] > 0
         )
         if not is_one_row:
-            # Plans without pages read nothing, of a page that must be there.
-            count = max(self._pages, 1)
-            parts = [x[:count] if x.shape[0] else _page_like(x) for x in (ckv_cache, kpe_cache)]
-            kept = _joined(parts)
+            kept = self._join(ckv_cache, kpe_cache)
             data, code, shape, strides = tensors.layout(kept, "ckv_cache")
         steps = (strides[0], strides[1], strides[1], strides[2])
         rows = (shape[0], shape[1], 1)
@@ -144,3 +137,22 @@ class BatchMLAPagedAttentionWrapper:
             tensors.description(data, code, (*rows, width), steps, "ckv_cache"),
             tensors.description(data, code, (*rows, latent), steps, "ckv_cache"), kept,
         )
+
+    def _join(self, ckv_cache: Any, kpe_cache: Any) -> Any:
+        """The planned pages' rows, latent and rotary parts together."""
+        latent, width = self._dimensions[0], sum(self._dimensions)
+        if (ckv_cache.shape[2], kpe_cache.shape[2]) != self._dimensions:
+            raise AttentionError(
+                f"ckv_cache and kpe_cache have rows of {ckv_cache.shape[2]} and {kpe_cache.shape[2]}; "
+                f"expected {latent} and {width - latent}"
+            )
+        if ckv_cache.dtype != kpe_cache.dtype or ckv_cache.shape[1] != kpe_cache.shape[1]:
+            raise AttentionError("kpe_cache: expected the element type and page size of ckv_cache")
+        # Plans without pages read nothing, of a page that must be there.
+        shape = (max(self._pages, 1), int(ckv_cache.shape[1]), width)
+        rows = self._joined_rows
+        if type(rows) is not type(ckv_cache) or rows.dtype != ckv_cache.dtype or tuple(rows.shape) != shape:
+            rows = self._joined_rows = tensors.empty(shape, ckv_cache)
+        rows[: self._pages, :, :latent] = ckv_cache[: self._pages]
+        rows[: self._pages, :, latent:] = kpe_cache[: self._pages]
+        return rows

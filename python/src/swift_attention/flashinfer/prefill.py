@@ -9,14 +9,9 @@ import numpy as np
 from .. import _tensors as tensors
 from .._library import AttentionError
 from ..plan import _int32
-from ._attention import (
-    PlannedAttention,
-    check_layout,
-    pack_masks,
-    single,
-    takes_sinks,
-    variant_of,
-)
+from ._attention import check_layout, pack_masks, single
+from ._ragged import BatchPrefillWithRaggedKVCacheWrapper
+from ._wrapper import BatchWrapper, item_masks
 
 __all__ = [
     "BatchPrefillWithPagedKVCacheWrapper",
@@ -88,98 +83,7 @@ def single_prefill_with_kv_cache_return_lse(*arguments: Any, **options: Any) -> 
     return single_prefill_with_kv_cache(*arguments, return_lse=True, **options)
 
 
-class _Wrapper:
-    """What the batch wrappers have in common."""
-
-    def __init__(
-        self, kv_layout: str, use_cuda_graph: bool, backend: str, jit_args: Any, **buffers: Any
-    ) -> None:
-        self._has_sink_arguments = takes_sinks(jit_args)
-        self._layout = check_layout(kv_layout)
-        self._use_cuda_graph = use_cuda_graph
-        self._buffers = {name: buffer for name, buffer in buffers.items() if buffer is not None}
-        self._planned = PlannedAttention()
-        self._dtype: Any = None
-        self._window_left = -1
-        self._arguments: Optional[tuple] = None
-        self._fixed_batch_size: Optional[int] = None
-        self._has_sink = False
-
-    @property
-    def is_cuda_graph_enabled(self) -> bool:
-        """Whether plans go into fixed buffers."""
-        return self._use_cuda_graph
-
-    def reset_workspace_buffer(self, *buffers: Any, **named: Any) -> None:
-        """Takes workspaces, which are not used: plans own their memory."""
-
-    def end_forward(self) -> None:
-        """Does nothing."""
-
-    def _keep(self, **values: Any) -> dict[str, np.ndarray]:
-        """Index arrays of a plan; with graphs, what is in the caller's buffers afterwards."""
-        arrays = {name: tensors.integers(value, name) for name, value in values.items()}
-        if not self._use_cuda_graph:
-            return arrays
-        for name, array in arrays.items():
-            buffer = self._buffers.get(name)
-            if buffer is None:
-                continue
-            if len(buffer) < array.size:
-                raise ValueError(
-                    f"{name} has {array.size} elements; its fixed buffer has {len(buffer)}"
-                )
-            if tensors.is_torch(buffer):
-                import torch
-
-                buffer[: array.size].copy_(torch.from_numpy(np.ascontiguousarray(array)))
-            else:
-                buffer[: array.size] = array
-        return arrays
-
-    def _check_batch_size(self, count: int) -> None:
-        if not self._use_cuda_graph:
-            return
-        if self._fixed_batch_size is None:
-            self._fixed_batch_size = count
-        if count != self._fixed_batch_size:
-            raise ValueError(
-                f"the batch has {count} requests; fixed buffers are for {self._fixed_batch_size}"
-            )
-
-    def _update(self, has_sink: bool = False) -> None:
-        options, shape, batch, lengths, mask_bits, invariant = self._arguments
-        self._window_left = options["window_left"]
-        text = variant_of(head_dim=shape[2], heads=shape[0], has_sink=has_sink, **options)
-        self._planned.plan(
-            text, shape, *batch, kv_lengths=lengths, mask_bits=mask_bits, batch_invariant=invariant
-        )
-        self._has_sink = has_sink
-
-    def _replan(self, **options: Any) -> None:
-        """Plans the same batch with other options of the variant."""
-        if self._arguments is None:
-            raise RuntimeError("run before plan: call plan() with the batch first")
-        changed = {**self._arguments[0], **options}
-        if changed != self._arguments[0]:
-            self._arguments = (changed, *self._arguments[1:])
-            self._update(self._has_sink)
-
-    def _prepare(self, arguments: tuple, sinks: Any) -> Any:
-        """Plans again where sinks come or go; the sinks of a run with further arguments."""
-        if self._arguments is None:
-            raise RuntimeError("run before plan: call plan() with the batch first")
-        if arguments:
-            if not self._has_sink_arguments or len(arguments) != 2:
-                raise TypeError(f"run got {len(arguments)} further arguments, which are of jit_args")
-            sinks = arguments[0]
-            self._replan(sm_scale=float(arguments[1]))
-        if (sinks is not None) != self._has_sink:
-            self._update(sinks is not None)
-        return sinks
-
-
-class BatchPrefillWithPagedKVCacheWrapper(_Wrapper):
+class BatchPrefillWithPagedKVCacheWrapper(BatchWrapper):
     """Attention of a ragged batch of queries over a paged cache.
 
     Made once; ``plan`` for every step, ``run`` for every layer. Workspaces are taken and not used:
@@ -283,7 +187,7 @@ class BatchPrefillWithPagedKVCacheWrapper(_Wrapper):
         if custom_mask is not None or packed_custom_mask is not None:
             mask_bits = pack_masks(custom_mask, packed_custom_mask, np.diff(queries), lengths)
         elif prefix_len_ptr is not None:
-            mask_bits = _item_masks(
+            mask_bits = item_masks(
                 prefix_len_ptr, token_pos_in_items_ptr, token_pos_in_items_len, queries, lengths
             )
         options = {
@@ -379,163 +283,3 @@ class BatchPrefillWithPagedKVCacheWrapper(_Wrapper):
     def workspace_size(self, *arguments: Any, **options: Any) -> tuple[int, int]:
         """Bytes of workspace that a caller must give: none."""
         return 0, 0
-
-
-class BatchPrefillWithRaggedKVCacheWrapper(_Wrapper):
-    """Attention of a ragged batch of queries over ragged keys and values."""
-
-    def __init__(
-        self,
-        float_workspace_buffer: Any = None,
-        kv_layout: str = "NHD",
-        use_cuda_graph: bool = False,
-        qo_indptr_buf: Any = None,
-        kv_indptr_buf: Any = None,
-        custom_mask_buf: Any = None,
-        mask_indptr_buf: Any = None,
-        backend: str = "auto",
-        jit_args: Any = None,
-        jit_kwargs: Any = None,
-    ) -> None:
-        super().__init__(
-            kv_layout, use_cuda_graph, backend, jit_args, qo_indptr=qo_indptr_buf,
-            kv_indptr=kv_indptr_buf,
-        )
-        if use_cuda_graph and qo_indptr_buf is not None:
-            self._fixed_batch_size = len(qo_indptr_buf) - 1
-
-    def plan(
-        self,
-        qo_indptr: Any,
-        kv_indptr: Any,
-        num_qo_heads: int,
-        num_kv_heads: int,
-        head_dim_qk: int,
-        head_dim_vo: Optional[int] = None,
-        custom_mask: Any = None,
-        packed_custom_mask: Any = None,
-        causal: bool = False,
-        pos_encoding_mode: str = "NONE",
-        use_fp16_qk_reduction: bool = False,
-        window_left: int = -1,
-        logits_soft_cap: Optional[float] = None,
-        sm_scale: Optional[float] = None,
-        rope_scale: Optional[float] = None,
-        rope_theta: Optional[float] = None,
-        q_data_type: Any = "float16",
-        kv_data_type: Any = None,
-        o_data_type: Any = None,
-        non_blocking: bool = True,
-        prefix_len_ptr: Any = None,
-        token_pos_in_items_ptr: Any = None,
-        token_pos_in_items_len: int = 0,
-        max_item_len_ptr: Any = None,
-        fixed_split_size: Optional[int] = None,
-        disable_split_kv: bool = False,
-        **unused: Any,
-    ) -> None:
-        """Plans a batch: queries and keys of request r from ``qo_indptr[r]`` and ``kv_indptr[r]``."""
-        arrays = self._keep(qo_indptr=qo_indptr, kv_indptr=kv_indptr)
-        queries = tensors.offsets(arrays["qo_indptr"], "qo_indptr")
-        keys = tensors.offsets(arrays["kv_indptr"], "kv_indptr").astype(np.int64)
-        self._check_batch_size(len(queries) - 1)
-        lengths = np.diff(keys)
-        if lengths.size != queries.size - 1:
-            raise AttentionError(
-                f"kv_indptr has {keys.size} elements; expected {queries.size}, as qo_indptr"
-            )
-        mask_bits = None
-        if custom_mask is not None or packed_custom_mask is not None:
-            mask_bits = pack_masks(custom_mask, packed_custom_mask, np.diff(queries), lengths)
-        elif prefix_len_ptr is not None:
-            mask_bits = _item_masks(
-                prefix_len_ptr, token_pos_in_items_ptr, token_pos_in_items_len, queries, lengths
-            )
-        options = {
-            "is_causal": causal,
-            "window_left": window_left,
-            "logits_soft_cap": logits_soft_cap,
-            "sm_scale": sm_scale,
-            "pos_encoding_mode": pos_encoding_mode,
-            "rope_scale": rope_scale,
-            "rope_theta": rope_theta,
-            "has_mask": mask_bits is not None,
-        }
-        self._page_size = size = tensors.common_page_size(keys)
-        self._dtype = o_data_type
-        pages = np.arange(keys[-1] // size if keys.size else 0, dtype=np.int64)
-        shape = (num_qo_heads, num_kv_heads, head_dim_qk, head_dim_vo or head_dim_qk)
-        invariant = disable_split_kv or bool(fixed_split_size and fixed_split_size > 0)
-        batch = (queries, keys // size, pages, size)
-        self._arguments = (options, shape, batch, lengths, mask_bits, invariant)
-        self._update()
-
-    begin_forward = plan
-
-    def run(
-        self,
-        q: Any,
-        k: Any,
-        v: Any,
-        *arguments: Any,
-        q_scale: Any = None,
-        k_scale: Any = None,
-        v_scale: Any = None,
-        o_scale: Any = None,
-        out: Any = None,
-        lse: Any = None,
-        return_lse: bool = False,
-        enable_pdl: Optional[bool] = None,
-        kv_cache_sf: Any = None,
-        sinks: Any = None,
-    ) -> Any:
-        """Attention of q ``[rows, heads, d]`` over k and v ``[tokens, kv heads, d]``."""
-        if kv_cache_sf is not None:
-            raise NotImplementedError("kv_cache_sf: caches of nvfp4 are not supported")
-        sinks = self._prepare(arguments, sinks)
-        hnd = self._layout == "HND"
-        keys, k = tensors.ragged(k, "k", self._page_size, hnd=hnd)
-        values, v = tensors.ragged(v, "v", self._page_size, hnd=hnd)
-        if o_scale is not None:
-            v_scale = (1.0 if v_scale is None else v_scale) * o_scale
-        return self._planned.run(
-            q, keys, values, out=out, lse=lse, return_lse=return_lse, q_scale=q_scale,
-            k_scale=k_scale, v_scale=v_scale, sinks=sinks, dtype=self._dtype,
-        )
-
-    def forward(self, q: Any, k: Any, v: Any, **options: Any) -> Any:
-        """As ``run``; options are those of the plan."""
-        return self.run(q, k, v)
-
-    def forward_return_lse(self, q: Any, k: Any, v: Any, **options: Any) -> Any:
-        """As ``run`` with ``return_lse=True``; options are those of the plan."""
-        return self.run(q, k, v, return_lse=True)
-
-    def run_return_lse(self, *arguments: Any, **options: Any) -> Any:
-        """``run`` with ``return_lse=True``."""
-        return self.run(*arguments, return_lse=True, **options)
-
-
-def _item_masks(
-    prefixes: Any, positions: Any, stride: int, queries: np.ndarray, lengths: np.ndarray
-) -> np.ndarray:
-    """The masks of multi-item scoring: items see the prefix and themselves, up to their own place.
-
-    A request's ``positions`` count from 0 at each item's delimiter, in a row of ``stride``; the
-    queries are its last tokens. Delimiters see the prefix, and nobody sees them.
-    """
-    prefix = tensors.integers(prefixes, "prefix_len_ptr", rank=None).reshape(-1)
-    places = tensors.integers(positions, "token_pos_in_items_ptr", rank=None).reshape(-1)
-    parts = []
-    for r, length in enumerate(lengths):
-        count = int(queries[r + 1] - queries[r])
-        own = places[r * stride : (r + 1) * stride]
-        kv = np.arange(length)
-        query = length - count + np.arange(count)
-        item = query - prefix[r]
-        delimiter = np.where(item < 0, -1, query - own[np.clip(item, 0, max(len(own) - 1, 0))])
-        sees = kv[None] <= query[:, None]
-        inside = (kv[None] < prefix[r]) | (kv[None] > delimiter[:, None])
-        parts.append((sees & inside).reshape(-1))
-    mask = np.concatenate(parts) if parts else np.zeros(0, bool)
-    return pack_masks(mask, None, np.diff(queries), lengths)
