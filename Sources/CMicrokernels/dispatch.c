@@ -54,6 +54,12 @@ const swa_attention_kernels *swa_attention_kernels_for(swa_isa isa) {
   return swa_isa_available(isa) ? attention[isa] : 0;
 }
 
+const swa_attention_kernels *swa_best_attention_kernels(void) {
+  int isa = SWA_ISA_COUNT - 1;
+  while (isa > SWA_ISA_PORTABLE && !swa_isa_available((swa_isa)isa)) isa--;
+  return attention[isa];
+}
+
 const swa_linear_kernels *swa_linear_kernels_for(swa_isa isa) {
   return swa_isa_available(isa) ? linear[isa] : 0;
 }

@@ -13,6 +13,8 @@ public struct RaggedIndex: Sendable, Hashable {
     case decreasing(index: Int, value: Int, previous: Int)
     /// `lengths[index]` is negative.
     case negativeLength(index: Int, value: Int)
+    /// With `lengths[index]` the sum exceeds `Int.max`.
+    case tooLong(index: Int, value: Int)
   }
 
   /// Checks and takes `offsets`.
@@ -26,13 +28,25 @@ public struct RaggedIndex: Sendable, Hashable {
 
   /// The index of a batch whose requests have the given lengths.
   public init(lengths: [Int]) throws(Invalid) {
-    var offsets = [0]
-    offsets.reserveCapacity(lengths.count + 1)
+    // A sum of lengths that are not negative is negative where it first overflows.
+    var signs = 0
+    offsets = [Int](unsafeUninitializedCapacity: lengths.count + 1) { offsets, count in
+      var sum = 0
+      offsets[0] = 0
+      lengths.withUnsafeBufferPointer { lengths in
+        for i in 0..<lengths.count {
+          sum &+= lengths[i]
+          signs |= lengths[i] | sum
+          offsets[i + 1] = sum
+        }
+      }
+      count = lengths.count + 1
+    }
+    if signs >= 0 { return }
     for (i, length) in lengths.enumerated() {
       guard length >= 0 else { throw .negativeLength(index: i, value: length) }
-      offsets.append(offsets[i] + length)
+      guard offsets[i + 1] >= 0 else { throw .tooLong(index: i, value: length) }
     }
-    self.offsets = offsets
   }
 
   /// The number of requests.
@@ -55,6 +69,8 @@ extension RaggedIndex.Invalid: CustomStringConvertible {
       "ragged index: offsets[\(index)] = \(value) is less than offsets[\(index - 1)] = \(previous)"
     case .negativeLength(let index, let value):
       "ragged index: lengths[\(index)] = \(value) is negative"
+    case .tooLong(let index, let value):
+      "ragged index: with lengths[\(index)] = \(value) the sum exceeds \(Int.max)"
     }
   }
 }

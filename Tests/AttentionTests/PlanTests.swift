@@ -167,11 +167,39 @@ import Testing
     #expect(throws: Invalid.lastPageLength(request: 0, value: 2, pageSize: 4)) {
       try PageTable(offsets: [0, 0], indices: [], lastPageLengths: [2], pageSize: 4)
     }
-    #expect(throws: Invalid.negativePage(request: 0, page: -3)) {
-      try PageTable(offsets: [0, 1], indices: [-3], lastPageLengths: [2], pageSize: 4)
+    // A wrong page among many, wherever it stands.
+    for (index, value) in [
+      (0, -3), (1, 1 << 40), (63, .min), (64, .max), (100, Int(Int32.max)), (199, -1),
+    ] {
+      var indices = Array(0..<200)
+      indices[index] = value
+      let wrong = Invalid.page(request: index / 50, index: index, value: value)
+      #expect(throws: wrong) {
+        try PageTable(
+          offsets: [0, 50, 100, 150, 200], indices: indices, lastPageLengths: [1, 2, 3, 4],
+          pageSize: 4)
+      }
+      #expect(wrong.description.contains("indices[\(index)]"))
+      #expect(throws: wrong) {
+        try PageTable(
+          offsets: [0, 50, 100, 150, 200], indices: indices,
+          positions: (0..<200).map { $0 % 50 * 8 }, kvLengths: [400, 400, 400, 400], pageSize: 4)
+      }
     }
-    #expect(throws: Invalid.tooLarge(1 << 40)) {
-      try PageTable(offsets: [0, 1], indices: [1 << 40], lastPageLengths: [2], pageSize: 4)
+    let most = Int(Int32.max) - 1
+    #expect(
+      try PageTable(offsets: [0, 1], indices: [most], lastPageLengths: [2], pageSize: 4).indices
+        == [Int32(most)])
+    for (pageSize, value) in [(1 << 30, 3 << 30), (Int(Int32.max), 3 * Int(Int32.max))] {
+      #expect(throws: Invalid.length(request: 1, value: value)) {
+        try PageTable(
+          offsets: [0, 1, 4], indices: [0, 1, 2, 3], lastPageLengths: [1, pageSize],
+          pageSize: pageSize)
+      }
+    }
+    #expect(throws: Invalid.length(request: 0, value: 1 << 31)) {
+      try PageTable(
+        offsets: [0, 1], indices: [0], positions: [0], kvLengths: [1 << 31], pageSize: 4)
     }
     #expect(throws: Invalid.indexCount(expected: 3, found: 2)) {
       try PageTable(requests: [(pages: [0, 1], kvLength: 9)], pageSize: 4)
@@ -179,7 +207,12 @@ import Testing
     #expect(throws: Invalid.negativeLength(request: 0, value: -1)) {
       try PageTable(raggedLengths: [-1], pageSize: 4)
     }
-    #expect(throws: Invalid.self) { try PageTable(raggedLengths: [.max], pageSize: 1) }
+    #expect(throws: Invalid.length(request: 1, value: .max)) {
+      try PageTable(raggedLengths: [4, .max], pageSize: 1)
+    }
+    #expect(throws: Invalid.pageCount(1 << 31)) {
+      try PageTable(raggedLengths: [1 << 30, 1 << 30], pageSize: 1)
+    }
     let table = try PageTable(raggedLengths: [5, 0, 4], pageSize: 4)
     #expect(table.indices == [0, 1, 2])
     #expect(table.kvLengths == [5, 0, 4])
@@ -250,10 +283,22 @@ import Testing
     let small = try PagedKVCache(
       pageCount: 1, pageSize: 16, kvHeads: 2, headDimension: 8, elementType: .float32)
     let far = try AttentionBatch(
-      queries: RaggedIndex(lengths: [1]),
-      pages: PageTable(requests: [(pages: [7], kvLength: 3)], pageSize: 16))
+      queries: RaggedIndex(lengths: [0, 0, 1]),
+      pages: PageTable(
+        requests: [
+          (pages: [], kvLength: 0), (pages: [0], kvLength: 3), (pages: [0, 7], kvLength: 19),
+        ],
+        pageSize: 16))
+    let wrong = Failure.page(request: 2, index: 2, value: 7, pageCount: 1)
     try good.update(far)
-    #expect(throws: Failure.page(7, pageCount: 1)) {
+    #expect(throws: wrong) { try good.run(queries: queries, cache: small, output: queries) }
+    // The same where keys are numbered through lists of pages.
+    let list = try AttentionBatch(
+      queries: far.queries, pages: far.pages,
+      rows: BlockRows(
+        rows: [.init(request: 2, queries: 0..<1)], offsets: [0, 1], pages: [1]))
+    try good.update(list)
+    #expect(throws: Failure.page(request: 2, index: 0, value: 7, pageCount: 1)) {
       try good.run(queries: queries, cache: small, output: queries)
     }
     let other = try PagedKVCache(pageCount: 9, pageSize: 8, kvHeads: 2, headDimension: 8)

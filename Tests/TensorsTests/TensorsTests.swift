@@ -29,6 +29,12 @@ import Testing
     #expect(throws: RaggedIndex.Invalid.negativeLength(index: 1, value: -1)) {
       try RaggedIndex(lengths: [1, -1])
     }
+    #expect(throws: RaggedIndex.Invalid.tooLong(index: 2, value: .max)) {
+      try RaggedIndex(lengths: [1, 0, .max, 1])
+    }
+    #expect(throws: RaggedIndex.Invalid.negativeLength(index: 2, value: -9)) {
+      try RaggedIndex(lengths: [.max, 0, -9])
+    }
     #expect(throws: RaggedIndex.Invalid.decreasing(index: 2, value: 1, previous: 2)) {
       try RaggedIndex(offsets: [0, 2, 1])
     }

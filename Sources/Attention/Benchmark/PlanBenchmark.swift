@@ -67,22 +67,30 @@ public struct PlanBenchmark: Sendable, Hashable {
   /// Takes the arrays of a batch as the constructors do, but for their checks.
   @inline(never)
   private func taken(_ offsets: [Int], _ indices: [Int], _ last: [Int], _ queries: [Int]) -> Int {
-    func narrowed(_ count: Int, _ value: (Int) -> Int) -> [Int32] {
-      [Int32](unsafeUninitializedCapacity: count) { target, initialized in
-        for i in 0..<count {
-          target.initializeElement(at: i, to: Int32(truncatingIfNeeded: value(i)))
+    let pages = [Int32](narrowing: indices)
+    let starts = [Int32](narrowing: offsets)
+    let lengths = [Int32](unsafeUninitializedCapacity: last.count) { lengths, count in
+      offsets.withUnsafeBufferPointer { offsets in
+        last.withUnsafeBufferPointer { last in
+          for r in 0..<last.count {
+            lengths[r] = Int32(
+              truncatingIfNeeded: (offsets[r + 1] &- offsets[r] &- 1) &* pageSize &+ last[r])
+          }
         }
-        initialized = count
       }
+      count = last.count
     }
-    let pages = narrowed(indices.count) { indices[$0] }
-    let starts = narrowed(offsets.count) { offsets[$0] }
-    let lengths = narrowed(last.count) {
-      (offsets[$0 + 1] &- offsets[$0] &- 1) &* pageSize &+ last[$0]
+    let sums = [Int](unsafeUninitializedCapacity: queries.count + 1) { sums, count in
+      var sum = 0
+      sums[0] = 0
+      queries.withUnsafeBufferPointer { queries in
+        for i in 0..<queries.count {
+          sum &+= queries[i]
+          sums[i + 1] = sum
+        }
+      }
+      count = queries.count + 1
     }
-    var sums = [0]
-    sums.reserveCapacity(queries.count + 1)
-    for (i, count) in queries.enumerated() { sums.append(sums[i] &+ count) }
     return pages.count &+ starts.count &+ lengths.count &+ sums.count
   }
 

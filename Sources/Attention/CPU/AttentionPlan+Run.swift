@@ -74,8 +74,18 @@ extension AttentionPlan {
       throw .cache(
         "value dimension", expected: shape.valueDimension, found: cache.valueDimension)
     }
-    if Int(largestPage) >= cache.pageCount {
-      throw .page(Int(largestPage), pageCount: cache.pageCount)
+    if Int(largestPage) >= cache.pageCount { throw missingPage(of: cache) }
+  }
+
+  /// The first page that the cache does not have.
+  private func missingPage(of cache: PagedKVCache) -> Failure {
+    let index = pageIndices.elements.firstIndex { $0 >= cache.pageCount } ?? 0
+    let ofRow = blockRows.elements.first {
+      (Int($0.firstPage)..<Int($0.firstPage + $0.pages)).contains(index)
     }
+    let ofTable = (pageOffsets.elements.firstIndex { $0 > index } ?? 1) - 1
+    return .page(
+      request: ofRow.map { Int($0.request) } ?? ofTable, index: index,
+      value: Int(pageIndices.base[index]), pageCount: cache.pageCount)
   }
 }

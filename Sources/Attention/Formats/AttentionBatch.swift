@@ -17,8 +17,8 @@ public struct AttentionBatch: Sendable, Hashable {
   public enum Invalid: Error, Hashable {
     /// The number of requests differs.
     case requestCount(queries: Int, pages: Int)
-    /// A row or length does not fit 32 bits.
-    case tooLarge(Int)
+    /// There are more queries than 32 bits can count.
+    case queryCount(Int)
     /// The offsets of the queries are not valid.
     case queries(RaggedIndex.Invalid)
     /// A block row's request does not exist, or comes after a later one's.
@@ -44,7 +44,7 @@ public struct AttentionBatch: Sendable, Hashable {
     guard queries.count == pages.requestCount else {
       throw .requestCount(queries: queries.count, pages: pages.requestCount)
     }
-    guard queries.total <= Int(Int32.max) else { throw .tooLarge(queries.total) }
+    guard queries.total <= Int(Int32.max) else { throw .queryCount(queries.total) }
     self.queries = queries
     self.pages = pages
     self.rows = rows
@@ -147,7 +147,8 @@ extension AttentionBatch.Invalid: CustomStringConvertible {
     switch self {
     case .requestCount(let queries, let pages):
       "attention batch: queries of \(queries) requests but pages of \(pages)"
-    case .tooLarge(let value): "attention batch: \(value) does not fit 32 bits"
+    case .queryCount(let count):
+      "attention batch: \(count) queries; expected at most \(Int32.max)"
     case .queries(let error): error.description
     case .blockRowRequest(let row, let request, let expected):
       "attention batch: block row \(row) is of request \(request); expected one of \(expected)"

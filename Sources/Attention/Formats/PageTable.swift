@@ -20,6 +20,8 @@ public struct PageTable: Sendable, Hashable {
   public let positions: [Int32]
   /// Tokens of each request, those without pages among them: one more than its last position.
   public let kvLengths: [Int32]
+  /// The largest page, −1 where there is none.
+  let largestPage: Int32
 
   /// What is wrong with a page table.
   public enum Invalid: Error, Hashable {
@@ -35,8 +37,8 @@ public struct PageTable: Sendable, Hashable {
     case lastPageLengthCount(expected: Int, found: Int)
     /// A last page's length is outside `1 ... pageSize`, or not 0 for a request without pages.
     case lastPageLength(request: Int, value: Int, pageSize: Int)
-    /// A page is negative.
-    case negativePage(request: Int, page: Int)
+    /// `indices[index]` is outside `0 ..< Int32.max`.
+    case page(request: Int, index: Int, value: Int)
     /// A length is negative.
     case negativeLength(request: Int, value: Int)
     /// There must be one length for each request.
@@ -45,8 +47,10 @@ public struct PageTable: Sendable, Hashable {
     case positionCount(expected: Int, found: Int)
     /// A page's first position is outside the request, or less than a page after the page before.
     case position(request: Int, page: Int, value: Int, expected: ClosedRange<Int>)
-    /// A number does not fit 32 bits.
-    case tooLarge(Int)
+    /// A request's length does not fit 32 bits.
+    case length(request: Int, value: Int)
+    /// There are more pages than 32 bits can count.
+    case pageCount(Int)
   }
 
   /// Checks and takes a page table in FlashInfer's form.
@@ -63,8 +67,8 @@ public struct PageTable: Sendable, Hashable {
     try Self.check(offsets: offsets, indices: indices, pageSize: pageSize)
     kvLengths = try Self.lengths(offsets, lastPageLengths, pageSize)
     self.pageSize = pageSize
-    self.offsets = offsets.map { Int32(truncatingIfNeeded: $0) }
-    self.indices = try Self.checked(indices, offsets)
+    self.offsets = [Int32](narrowing: offsets)
+    (self.indices, largestPage) = try Self.checked(indices, offsets)
     positions = []
   }
 
@@ -95,7 +99,9 @@ public struct PageTable: Sendable, Hashable {
     var areConsecutive = true
     for r in 0..<requests {
       guard kvLengths[r] >= 0 else { throw .negativeLength(request: r, value: kvLengths[r]) }
-      guard kvLengths[r] <= Int(Int32.max) else { throw .tooLarge(kvLengths[r]) }
+      guard kvLengths[r] <= Int(Int32.max) else {
+        throw .length(request: r, value: kvLengths[r])
+      }
       var least = 0
       for i in offsets[r]..<offsets[r + 1] {
         guard positions[i] >= least, positions[i] < kvLengths[r] else {
@@ -110,17 +116,17 @@ public struct PageTable: Sendable, Hashable {
       areConsecutive = areConsecutive && pages * pageSize == least && kvLengths[r] <= least
     }
     self.pageSize = pageSize
-    self.offsets = offsets.map { Int32(truncatingIfNeeded: $0) }
-    self.indices = try Self.checked(indices, offsets)
-    self.positions = areConsecutive ? [] : positions.map { Int32(truncatingIfNeeded: $0) }
-    self.kvLengths = kvLengths.map { Int32(truncatingIfNeeded: $0) }
+    self.offsets = [Int32](narrowing: offsets)
+    (self.indices, largestPage) = try Self.checked(indices, offsets)
+    self.positions = areConsecutive ? [] : [Int32](narrowing: positions)
+    self.kvLengths = [Int32](narrowing: kvLengths)
   }
 
   /// What all forms of a table must fulfil.
   private static func check(offsets: [Int], indices: [Int], pageSize: Int) throws(Invalid) {
     guard pageSize > 0, pageSize <= Int(Int32.max) else { throw .pageSize(pageSize) }
     guard offsets.first == 0 else { throw .firstOffset(offsets.first) }
-    guard indices.count <= Int(Int32.max) else { throw .tooLarge(indices.count) }
+    guard indices.count <= Int(Int32.max) else { throw .pageCount(indices.count) }
     guard offsets.last == indices.count else {
       // Of two mistakes the order is the one that explains the other.
       try checkOrder(offsets)
@@ -134,10 +140,7 @@ public struct PageTable: Sendable, Hashable {
     }
   }
 
-  /// The tokens of each request.
-  ///
-  /// As for `checked(_:_:)`, one pass computes them and gathers the signs of what must not be
-  /// negative; only a wrong table is searched.
+  /// The tokens of each request; only a wrong table is searched.
   private static func lengths(_ offsets: [Int], _ lastPageLengths: [Int], _ pageSize: Int)
     throws(Invalid) -> [Int32]
   {
@@ -145,59 +148,35 @@ public struct PageTable: Sendable, Hashable {
     guard lastPageLengths.count == requests else {
       throw .lastPageLengthCount(expected: requests, found: lastPageLengths.count)
     }
-    var signs = 0
-    let lengths = [Int32](unsafeUninitializedCapacity: requests) { target, count in
-      for r in 0..<requests {
-        let (pages, last) = (offsets[r + 1] &- offsets[r], lastPageLengths[r])
-        let hasPages = pages == 0 ? 0 : 1
-        let length = (pages &- hasPages) &* pageSize &+ last
-        signs |= pages | (last &- hasPages) | (hasPages &* pageSize &- last)
-        // Neither pages nor their tokens exceed 32 bits, so that nothing has wrapped around.
-        signs |= (Int(Int32.max) &- pages) | (Int(Int32.max) &- length)
-        target.initializeElement(at: r, to: Int32(truncatingIfNeeded: length))
-      }
-      count = requests
-    }
-    if signs >= 0 { return lengths }
+    let found = PageLengths(
+      offsets: offsets, lastPageLengths: lastPageLengths, pageSize: pageSize)
+    if found.areRight { return found.lengths }
     try checkOrder(offsets)
     for r in 0..<requests {
       let (pages, last) = (offsets[r + 1] - offsets[r], lastPageLengths[r])
       guard pages == 0 ? last == 0 : (1...pageSize).contains(last) else {
         throw .lastPageLength(request: r, value: last, pageSize: pageSize)
       }
-      _ = try length(pages: pages, last: last, pageSize: pageSize)
+      // Of a wrong product the full one is told as far as it can be.
+      let (full, overflow) = (pages - 1).multipliedReportingOverflow(by: pageSize)
+      let length = overflow ? Int.max : full.addingReportingOverflow(last).partialValue
+      guard length <= Int(Int32.max) else { throw .length(request: r, value: length) }
     }
-    return lengths
+    return found.lengths
   }
 
-  /// The pages in 32 bits.
-  ///
-  /// Most tables are right, which the bits of all pages together show: copying collects them on its
-  /// way, and only a wrong table is searched.
-  private static func checked(_ indices: [Int], _ offsets: [Int]) throws(Invalid) -> [Int32] {
-    var bits = 0
-    let narrow = [Int32](unsafeUninitializedCapacity: indices.count) { target, count in
-      for i in indices.indices {
-        bits |= indices[i]
-        target.initializeElement(at: i, to: Int32(truncatingIfNeeded: indices[i]))
-      }
-      count = indices.count
-    }
-    if (0..<Int(Int32.max)).contains(bits) { return narrow }
+  /// The pages in 32 bits and the largest of them; only a wrong table is searched.
+  private static func checked(_ indices: [Int], _ offsets: [Int]) throws(Invalid)
+    -> (pages: [Int32], largest: Int32)
+  {
+    let narrow = NarrowedPages(indices)
+    if let largest = narrow.largest { return (narrow.pages, largest) }
     for r in 0..<offsets.count - 1 {
-      for page in indices[offsets[r]..<offsets[r + 1]] {
-        guard page >= 0 else { throw .negativePage(request: r, page: page) }
-        guard page < Int(Int32.max) else { throw .tooLarge(page) }
+      for i in offsets[r]..<offsets[r + 1] where !(0..<Int(Int32.max)).contains(indices[i]) {
+        throw .page(request: r, index: i, value: indices[i])
       }
     }
-    return narrow
-  }
-
-  private static func length(pages: Int, last: Int, pageSize: Int) throws(Invalid) -> Int32 {
-    let (full, overflow) = max(pages - 1, 0).multipliedReportingOverflow(by: pageSize)
-    let (length, tooLong) = full.addingReportingOverflow(last)
-    guard !overflow, !tooLong, length <= Int(Int32.max) else { throw .tooLarge(full) }
-    return Int32(length)
+    return (narrow.pages, -1)
   }
 
   /// A page table from each request's pages and its number of tokens.
@@ -230,16 +209,19 @@ public struct PageTable: Sendable, Hashable {
   /// pages of the pool and starting on a new one.
   public init(raggedLengths lengths: [Int], pageSize: Int) throws(Invalid) {
     guard pageSize > 0 else { throw .pageSize(pageSize) }
-    var next = 0
-    var requests: [(pages: [Int], kvLength: Int)] = []
+    var offsets = [0]
+    var last: [Int] = []
     for (r, length) in lengths.enumerated() {
       guard length >= 0 else { throw .negativeLength(request: r, value: length) }
+      guard length <= Int(Int32.max) else { throw .length(request: r, value: length) }
       let pages = length / pageSize + (length % pageSize == 0 ? 0 : 1)
-      guard pages < Int(Int32.max) - next else { throw .tooLarge(length) }
-      requests.append((Array(next..<next + pages), length))
-      next += pages
+      offsets.append(offsets[r] + pages)
+      last.append(pages == 0 ? 0 : length - (pages - 1) * pageSize)
     }
-    try self.init(requests: requests, pageSize: pageSize)
+    guard offsets[lengths.count] < Int(Int32.max) else { throw .pageCount(offsets[lengths.count]) }
+    try self.init(
+      offsets: offsets, indices: Array(0..<offsets[lengths.count]), lastPageLengths: last,
+      pageSize: pageSize)
   }
 
   /// The number of requests.
@@ -280,7 +262,9 @@ extension PageTable.Invalid: CustomStringConvertible {
     case .lastPageLength(let r, let value, let size):
       "page table: request \(r) has last-page length \(value); expected 1 ... \(size), "
         + "or 0 for a request without pages"
-    case .negativePage(let r, let page): "page table: request \(r) names page \(page)"
+    case .page(let r, let index, let value):
+      "page table: indices[\(index)], of request \(r), is \(value); expected a page, "
+        + "0 ..< \(Int32.max)"
     case .negativeLength(let r, let value): "page table: request \(r) has length \(value)"
     case .lengthCount(let expected, let found):
       "page table: \(expected) lengths expected, one for each request, found \(found)"
@@ -289,7 +273,10 @@ extension PageTable.Invalid: CustomStringConvertible {
     case .position(let r, let page, let value, let expected):
       "page table: page \(page) of request \(r) begins at position \(value); expected "
         + "\(expected.lowerBound) ... \(expected.upperBound)"
-    case .tooLarge(let value): "page table: \(value) does not fit 32 bits"
+    case .length(let r, let value):
+      "page table: request \(r) has length \(value); expected at most \(Int32.max)"
+    case .pageCount(let count):
+      "page table: \(count) page indices; expected at most \(Int32.max)"
     }
   }
 }

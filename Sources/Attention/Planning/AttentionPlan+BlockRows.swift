@@ -29,7 +29,7 @@ extension AttentionPlan {
     blockRows.removeAll()
     pagePositions.removeAll()
     guard let rows = batch.rows else {
-      takePages(batch.pages.indices)
+      takePages(of: batch.pages)
       pagePositions.assign(batch.pages.positions)
       for request in 0..<batch.requestCount where !batch.queries[request].isEmpty {
         add(

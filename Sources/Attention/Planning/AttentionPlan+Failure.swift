@@ -20,7 +20,10 @@ extension AttentionPlan {
     /// The cache has another shape than the plan.
     case cache(String, expected: Int, found: Int)
     /// The batch names a page that the cache does not have.
-    case page(Int, pageCount: Int)
+    ///
+    /// `index` is its place among the batch's page indices, or, in a batch of block rows, among all
+    /// pages that the rows list.
+    case page(request: Int, index: Int, value: Int, pageCount: Int)
     /// The batch, or the bounds, need more than a plan can count.
     case tooLarge(String)
     /// A request has block rows for another number of key/value heads.
@@ -63,8 +66,9 @@ extension AttentionPlan.Failure: CustomStringConvertible {
         + found.map(String.init).joined(separator: " x ")
     case .cache(let what, let expected, let found):
       "attention: the plan has \(what) \(expected), the cache \(found)"
-    case .page(let page, let count):
-      "attention: the batch names page \(page), the cache has \(count)"
+    case .page(let request, let index, let page, let count):
+      "attention: page index \(index), of request \(request), is \(page); the cache has pages "
+        + "0 ..< \(count)"
     case .blockRowHeads(let request, let expected, let found):
       "attention plan: request \(request) has block rows for \(found) kv heads, expected "
         + "\(expected) or rows for every head"

@@ -23,7 +23,7 @@ extension AttentionPlan {
     take(batch)
     if batch.isContiguous {
       blockRows.removeAll()
-      takePages(batch.pages.indices)
+      takePages(of: batch.pages)
     } else {
       try takeBlockRows(of: batch)
     }
@@ -129,17 +129,9 @@ extension AttentionPlan {
   }
 
   /// Copies the pages and notes the largest.
-  func takePages(_ indices: [Int32]) {
-    pageIndices.setCount(indices.count)
-    let target = pageIndices.base
-    largestPage = indices.withUnsafeBufferPointer { source in
-      var largest: Int32 = -1
-      for i in 0..<source.count {
-        largest = max(largest, source[i])
-        target[i] = source[i]
-      }
-      return largest
-    }
+  func takePages(of table: PageTable) {
+    pageIndices.assign(table.indices)
+    largestPage = table.largestPage
   }
 
   private func compose(_ composition: Composition) throws(Failure) {

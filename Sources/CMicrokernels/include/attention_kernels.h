@@ -120,8 +120,9 @@ typedef enum swa_tile_op {
   SWA_TILE_SINE,
   SWA_TILE_COSINE,
   SWA_TILE_COPY,
-  // y = a·b + c, a·b − c, c − a·b, a != 0 ? b : c. Only b and c may be row values.
+  // y = a·b + c, a + b·c, a·b − c, c − a·b, a != 0 ? b : c.
   SWA_TILE_MULTIPLY_ADD,
+  SWA_TILE_ADD_PRODUCT,
   SWA_TILE_MULTIPLY_SUBTRACT,
   SWA_TILE_SUBTRACT_PRODUCT,
   SWA_TILE_SELECT,
@@ -137,17 +138,32 @@ typedef enum swa_tile_op {
   SWA_TILE_MASK_BITS,
 } swa_tile_op;
 
+/// Whether an operation reads what no operand is: positions, pointers or bits.
+static inline bool swa_tile_reads(swa_tile_op op) {
+  return (op >= SWA_TILE_IOTA && op <= SWA_TILE_BITS) || op == SWA_TILE_MASK_BITS;
+}
+
 /// Where an operand of a tile program lies.
 typedef enum swa_tile_source {
   /// A block of floats; register 0 is the block that the program changes.
   SWA_TILE_REGISTER,
   /// A vector that all rows share.
   SWA_TILE_COLUMN,
-  /// One float for each row. Never both operands of a step, nor the first of a product.
+  /// One float for each row.
   SWA_TILE_ROW,
   /// A block that lies elsewhere, read only.
   SWA_TILE_EXTERNAL,
+  /// The result of the step before: only of `a`, where neither step reads more than its operands.
+  SWA_TILE_LAST,
 } swa_tile_source;
+
+/// The target of a step whose result only the next one wants, as `SWA_TILE_LAST`.
+#define SWA_TILE_NOWHERE 0xFFFF
+/// Steps in a row that read no more than their operands are executed this many at a time; the first
+/// of them finds no result of a step before.
+#define SWA_TILE_CHAIN 32
+/// Vectors that a chain of steps is applied to at once.
+#define SWA_TILE_CHUNK 8
 
 typedef struct swa_tile_operand {
   uint16_t source, index;
@@ -156,7 +172,7 @@ typedef struct swa_tile_operand {
 /// One operation over a whole block.
 typedef struct swa_tile_step {
   uint16_t op;
-  /// The register written; it may be an operand.
+  /// The register written, which may be an operand, or SWA_TILE_NOWHERE.
   uint16_t target;
   swa_tile_operand a, b, c;
 } swa_tile_step;
@@ -211,6 +227,16 @@ typedef struct swa_attention_kernels {
   /// Executes a tile program over `rows × width` floats.
   void (*run_tile)(const swa_tile_step *steps, size_t count, const swa_tile_memory *memory,
                    size_t rows, size_t width);
+  /// y[i] = the lower 32 bits of x[i].
+  void (*narrow)(const ptrdiff_t *x, size_t count, int32_t *y);
+  /// The same; returns the largest number, −1 of none, or PTRDIFF_MIN where a number is outside
+  /// 0 ..< 2^31 − 1.
+  ptrdiff_t (*narrow_indices)(const ptrdiff_t *x, size_t count, int32_t *y);
+  /// lengths[r] = the tokens of the pages offsets[r] ..< offsets[r + 1], all full but the last with
+  /// last[r] of 1 ... page_size tokens; 0 of no pages. Returns false where offsets decrease, a last
+  /// length is not allowed, or a length does not fit 32 bits.
+  bool (*page_lengths)(const ptrdiff_t *offsets, const ptrdiff_t *last, size_t requests,
+                       ptrdiff_t page_size, int32_t *lengths);
   /// Rounds a panel of keys `[d][16]` to bf16, in pairs.
   void (*pair_keys)(const float *panel, size_t d, void *pairs);
   /// The 16 columns from `offset` (below 16) on of two adjacent `[d][16]` panels.
@@ -230,5 +256,8 @@ typedef struct swa_attention_kernels {
 
 /// The kernels of a level, or NULL where `swa_isa_available` says no.
 const swa_attention_kernels *swa_attention_kernels_for(swa_isa isa);
+
+/// The kernels of the best level that this processor can run.
+const swa_attention_kernels *swa_best_attention_kernels(void);
 
 #endif
