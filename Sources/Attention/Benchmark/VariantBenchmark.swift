@@ -64,6 +64,8 @@ public struct VariantBenchmark: Sendable {
 
   private func variants(heads: Int) -> [(variant: AttentionVariant, operations: Int)] {
     var rows: [(AttentionVariant, Int)] = []
+    // The benchmark against itself: what is between its rows and nothing.
+    rows.append((AttentionVariant("causal alone") { v in v.mask { at in at.kv <= at.query } }, 0))
     for count in [1, 2, 4, 8, 16, 32] { rows.append((Self.arithmetic(count), count)) }
     for count in [1, 2, 4, 8] { rows.append((Self.functions(count), count)) }
     for count in [1, 3, 10] { rows.append((Self.conditions(count), 3 * count + 1)) }

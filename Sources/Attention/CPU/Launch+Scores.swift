@@ -65,6 +65,7 @@ extension Launch {
     for row in 0..<work.rows {
       let here = rowPlace(work, row: row, scratch)
       evaluate(program, row, at: here, scratch.variant, value: 0, pointer: 0)
+      if sharesRows { continue }
       evaluate(
         unmasked, row, at: here, scratch.variant, value: program.tokens.outputCount,
         pointer: program.pointerCount)
@@ -76,7 +77,12 @@ extension Launch {
     value: Int, pointer: Int
   ) {
     let pitch = VariantScratch.rowPitch
-    if program.tokens.outputCount > 0 {
+    if program.tokens.dependsOnHeadAlone, row >= group {
+      // Rows are queries with all heads of their group.
+      for i in value..<value + program.tokens.outputCount {
+        scratch.rowValues[i * pitch + row] = scratch.rowValues[i * pitch + row - group]
+      }
+    } else if program.tokens.outputCount > 0 {
       program.tokens.run(at: place, parameters, scratch.scalars)
       for i in 0..<program.tokens.outputCount {
         scratch.rowValues[(value + i) * pitch + row] = Float(
@@ -118,8 +124,9 @@ extension Launch {
       memory.masked = maskedWeight
       computeColumns(program, memory, keyTile, variant)
     }
-    let values = (isMasked ? 0 : self.program.tokens.outputCount) * VariantScratch.rowPitch
-    let pointers = (isMasked ? 0 : self.program.pointerCount) * VariantScratch.rowPitch
+    let isFirst = isMasked || sharesRows
+    let values = (isFirst ? 0 : self.program.tokens.outputCount) * VariantScratch.rowPitch
+    let pointers = (isFirst ? 0 : self.program.pointerCount) * VariantScratch.rowPitch
     let height = stripHeight(work.rows)
     for (strip, first) in stride(from: 0, to: work.rows, by: height).enumerated() {
       let span = scratch.spans[strip]

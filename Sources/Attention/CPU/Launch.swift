@@ -55,6 +55,7 @@ struct Launch {
   let program: BlockProgram.View
   /// Logits alone, for tiles in which every score counts.
   let unmasked: BlockProgram.View
+  let sharesRows: Bool
   /// The part of the mask that bounds do not cover.
   let residual: Expression?
   let functors: FunctorViews
@@ -107,6 +108,7 @@ struct Launch {
     boundCount = code.boundList.count
     program = code.program.view
     unmasked = code.unmasked.view
+    sharesRows = code.sharesRows
     residual = code.residual
     functors = FunctorViews(
       queries: code.queries.views, keys: code.keys.views, values: code.values.views,

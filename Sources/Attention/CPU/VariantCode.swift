@@ -15,6 +15,8 @@ final class VariantCode {
   /// Logits and residual; logits alone, for tiles in which every score counts.
   let program: BlockProgram.Executable
   let unmasked: BlockProgram.Executable
+  /// Whether what rows have once for `unmasked` is the beginning of what they have for `program`.
+  let sharesRows: Bool
   let queries: VectorFunctor.Stages
   let keys: VectorFunctor.Stages
   let values: VectorFunctor.Stages
@@ -53,6 +55,8 @@ final class VariantCode {
     let logits = resolved(variant.logitsExpression)
     let masked = BlockProgram(logits: logits, mask: residual)
     let plain = BlockProgram(logits: logits, mask: nil)
+    sharesRows =
+      masked.tokens.begins(with: plain.tokens) && masked.pointers.starts(with: plain.pointers)
     program = BlockProgram.Executable(masked)
     unmasked = BlockProgram.Executable(plain)
 
@@ -88,8 +92,8 @@ final class VariantCode {
     needs.scoreRegisters = max(masked.registerCount, plain.registerCount)
     needs.vectorRegisters = all.map(\.registerCount).max() ?? 0
     needs.columns = max(masked.columnCount, plain.columnCount)
-    needs.rowValues = masked.tokens.outputs.count + plain.tokens.outputs.count
-    needs.pointers = masked.pointers.count + plain.pointers.count
+    needs.rowValues = masked.tokens.outputs.count + (sharesRows ? 0 : plain.tokens.outputs.count)
+    needs.pointers = masked.pointers.count + (sharesRows ? 0 : plain.pointers.count)
     needs.externals = all.map(\.externalCount).max() ?? 0
     needs.tokenValues = all.map(\.tokenValueCount).max() ?? 0
     needs.hasVectors = !all.isEmpty

@@ -97,7 +97,7 @@ extension AttentionVariant {
   public static func rope(
     _ pairing: RotaryPairing = .halfSplit, base: Float = 10_000, scaling: RotaryScaling = .none
   ) -> AttentionVariant {
-    AttentionVariant("rope") { v in
+    AttentionVariant(pairing == .interleaved ? "rope-interleaved" : "rope") { v in
       v.query { q, at in
         q.rotated(to: at.query, at: at, pairing: pairing, base: base, scaling: scaling)
       }

@@ -216,12 +216,13 @@ struct BlockBuilder {
 
   private mutating func columnVector(_ expression: Expression) -> Operand {
     let (op, arguments) = operation(expression)
-    var operands = arguments.map { lower($0) }
+    // Within the columns' own program a column is a register.
+    let operands = arguments.map { argument -> Operand in
+      let operand = lower(argument)
+      return if case .column(let c) = operand { .register(c) } else { operand }
+    }
     let target = columnCount
     columnCount += 1
-    // Within the columns' own program a column is a register.
-    operands = operands.map { if case .column(let c) = $0 { .register(c) } else { $0 } }
-    if op == SWA_TILE_SELECT { operands[0] = materialized(operands[0], inColumns: true) }
     column.append(VirtualStep(op: op, target: target, operands: operands))
     return .column(target)
   }
@@ -233,9 +234,7 @@ struct BlockBuilder {
     case .bit(let i): return append(SWA_TILE_BITS, [.row(pointer(.mask(i)))])
     default:
       let (op, arguments) = operation(expression)
-      var operands = arguments.map { lower($0) }
-      if op == SWA_TILE_SELECT { operands[0] = materialized(operands[0], inColumns: false) }
-      return append(op, operands)
+      return append(op, arguments.map { lower($0) })
     }
   }
 
@@ -243,15 +242,6 @@ struct BlockBuilder {
     block.append(VirtualStep(op: op, target: registers, operands: operands))
     registers += 1
     return .register(registers - 1)
-  }
-
-  /// The first operand of a select must be a vector.
-  private mutating func materialized(_ operand: Operand, inColumns: Bool) -> Operand {
-    guard case .row = operand else { return operand }
-    if !inColumns { return append(SWA_TILE_COPY, [operand]) }
-    column.append(VirtualStep(op: SWA_TILE_COPY, target: columnCount, operands: [operand]))
-    columnCount += 1
-    return .register(columnCount - 1)
   }
 
   /// a·b + c and its kin, where nothing else needs the product.
@@ -270,9 +260,7 @@ struct BlockBuilder {
     func step(_ op: swa_tile_op, _ factors: (Expression, Expression), _ term: Expression)
       -> (op: swa_tile_op, operands: [Operand])
     {
-      var (x, y) = (lower(factors.0), lower(factors.1))
-      if case .row = x { swap(&x, &y) }
-      return (op, [x, y, lower(term)])
+      (op, [lower(factors.0), lower(factors.1), lower(term)])
     }
     if let product = factors(a) {
       return step(f == .add ? SWA_TILE_MULTIPLY_ADD : SWA_TILE_MULTIPLY_SUBTRACT, product, b)

@@ -97,12 +97,35 @@ struct VirtualStep {
     case column(Int)
     case row(Int)
     case external(Int)
+    /// The result of the step before.
+    case last
   }
 
   var op: swa_tile_op
   /// The virtual register written; `nil` is the block.
   var target: Int?
   var operands: [Operand]
+  /// Whether only the next step reads the result, as `last`.
+  var isForNextAlone = false
+
+  /// Whether the kernel keeps the result in registers for the next step.
+  var isChainable: Bool { !swa_tile_reads(op) }
+
+  /// The same step with `last` as its first operand, if there is one.
+  func leading(with last: Operand) -> VirtualStep? {
+    if operands.first == last { return self }
+    if op == SWA_TILE_MULTIPLY_ADD, operands[2] == last, operands[1] != last {
+      return VirtualStep(
+        op: SWA_TILE_ADD_PRODUCT, target: target, operands: [last, operands[0], operands[1]])
+    }
+    let commutes = [
+      SWA_TILE_ADD, SWA_TILE_MULTIPLY, SWA_TILE_EQUAL, SWA_TILE_AND, SWA_TILE_OR,
+      SWA_TILE_MULTIPLY_ADD, SWA_TILE_MULTIPLY_SUBTRACT, SWA_TILE_SUBTRACT_PRODUCT,
+    ]
+    guard commutes.contains(op), operands[1] == last else { return nil }
+    return VirtualStep(
+      op: op, target: target, operands: [operands[1], operands[0]] + operands.dropFirst(2))
+  }
 
   /// The kernel's step; `place` says where a virtual register lies.
   func step(_ place: (Int) -> Int) -> swa_tile_step {
@@ -118,15 +141,16 @@ struct VirtualStep {
         case .column(let c): (SWA_TILE_COLUMN, c)
         case .row(let r): (SWA_TILE_ROW, r)
         case .external(let e): (SWA_TILE_EXTERNAL, e)
+        case .last: (SWA_TILE_LAST, 0)
         }
       return swa_tile_operand(
         source: UInt16(truncatingIfNeeded: source.rawValue),
         index: UInt16(truncatingIfNeeded: index))
     }
+    let number = isForNextAlone ? Int(SWA_TILE_NOWHERE) : target.map { place($0) + 1 } ?? 0
     return swa_tile_step(
-      op: UInt16(truncatingIfNeeded: op.rawValue),
-      target: UInt16(truncatingIfNeeded: target.map { place($0) + 1 } ?? 0), a: encode(0),
-      b: encode(1), c: encode(2))
+      op: UInt16(truncatingIfNeeded: op.rawValue), target: UInt16(truncatingIfNeeded: number),
+      a: encode(0), b: encode(1), c: encode(2))
   }
 }
 
@@ -135,8 +159,9 @@ extension [VirtualStep] {
   func allocated(keeping kept: [Int])
     -> (steps: [swa_tile_step], registers: Int, kept: [Int])
   {
+    let steps = chained(keeping: kept)
     var lastUse: [Int: Int] = [:]
-    for (i, step) in enumerated() {
+    for (i, step) in steps.enumerated() {
       for case .register(let r) in step.operands { lastUse[r] = i }
       if let target = step.target { lastUse[target] = lastUse[target] ?? i }
     }
@@ -145,15 +170,10 @@ extension [VirtualStep] {
     var free: [Int] = []
     var registers = 0
     var result: [swa_tile_step] = []
-    for (i, step) in enumerated() {
+    for (i, step) in steps.enumerated() {
       // A step may write over its operands, so their registers are free for its target.
-      let ending = Set(
-        step.operands.compactMap { operand -> Int? in
-          if case .register(let r) = operand, lastUse[r] == i { return places[r] }
-          return nil
-        })
-      free += ending.sorted(by: >)
-      if let target = step.target {
+      free += ending(step, at: i, lastUse, places)
+      if let target = step.target, !step.isForNextAlone {
         places[target] = free.popLast() ?? registers
         registers = Swift.max(registers, (places[target] ?? 0) + 1)
       }
@@ -163,5 +183,39 @@ extension [VirtualStep] {
       }
     }
     return (result, registers, kept.map { places[$0] ?? 0 })
+  }
+
+  /// The places of registers that a step is the last to read.
+  private func ending(
+    _ step: VirtualStep, at i: Int, _ lastUse: [Int: Int], _ places: [Int: Int]
+  ) -> [Int] {
+    Set(
+      step.operands.compactMap { operand -> Int? in
+        if case .register(let r) = operand, lastUse[r] == i { return places[r] }
+        return nil
+      }
+    ).sorted(by: >)
+  }
+
+  /// The steps that take the result of the one before from where it is computed.
+  private func chained(keeping kept: [Int]) -> [VirtualStep] {
+    var reads: [Int: Int] = [:]
+    for step in self {
+      for case .register(let r) in step.operands { reads[r, default: 0] += 1 }
+    }
+    for r in kept { reads[r, default: 0] += 1 }
+    var steps = self
+    var length = 0
+    for i in indices {
+      length = self[i].isChainable ? length + 1 : 0
+      if length == 0 || length % Int(SWA_TILE_CHAIN) == 1 { continue }
+      let previous = self[i - 1]
+      let result = previous.target.map { VirtualStep.Operand.register($0) } ?? .block
+      guard let step = self[i].leading(with: result) else { continue }
+      steps[i] = step
+      steps[i].operands[0] = .last
+      if let target = previous.target, reads[target] == 1 { steps[i - 1].isForNextAlone = true }
+    }
+    return steps
   }
 }

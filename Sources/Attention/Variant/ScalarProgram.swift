@@ -44,6 +44,22 @@ struct ScalarProgram: Sendable {
     outputs.append(register(of: expression))
   }
 
+  /// Whether it computes all that another one does, in the same places.
+  func begins(with other: ScalarProgram) -> Bool {
+    steps.starts(with: other.steps) && outputs.starts(with: other.outputs)
+  }
+
+  /// Whether the rows of a head have the same values.
+  var dependsOnHeadAlone: Bool {
+    steps.allSatisfy { step in
+      switch step {
+      case .constant, .perHead, .unary, .binary, .select: true
+      case .position(let p): p == .queryHead || p == .kvHead
+      case .tensor, .element: false
+      }
+    }
+  }
+
   /// The steps that depend on a position, in order, and the registers of other steps they read.
   func steps(dependingOn position: Expression.Position) -> (steps: [Int], inherited: [Int]) {
     var dependent: [Int] = []
@@ -83,15 +99,18 @@ struct ScalarProgram: Sendable {
   final class Executable {
     private let steps = Section<Step>()
     private let outputs = Section<Int>()
+    private let dependsOnHeadAlone: Bool
 
     init(_ program: ScalarProgram) {
       steps.assign(program.steps)
       outputs.assign(program.outputs)
+      dependsOnHeadAlone = program.dependsOnHeadAlone
     }
 
     var view: View {
       View(
-        steps: steps.base, count: steps.count, outputs: outputs.base, outputCount: outputs.count)
+        steps: steps.base, count: steps.count, outputs: outputs.base, outputCount: outputs.count,
+        dependsOnHeadAlone: dependsOnHeadAlone)
     }
   }
 
@@ -104,6 +123,7 @@ struct ScalarProgram: Sendable {
     let count: Int
     let outputs: UnsafePointer<Int>
     let outputCount: Int
+    let dependsOnHeadAlone: Bool
 
     /// Computes every register.
     ///
