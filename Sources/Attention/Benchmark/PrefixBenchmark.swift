@@ -41,6 +41,9 @@ public struct PrefixBenchmark: Sendable, Hashable {
     public var singleSeconds: Double
     /// The median over rounds of single / composed.
     public var speedup: Double
+    /// The speed-up if the composed run went at the machine's read bandwidth or multiply-add peak,
+    /// whichever holds it up longer.
+    public var possibleSpeedup: Double
     /// Median seconds of planning with composition.
     public var planSeconds: Double
     /// The keys that the planner found to be shared, of each request.
@@ -121,10 +124,17 @@ public struct PrefixBenchmark: Sendable, Hashable {
       ratios.append((alone.last ?? 0) / (together.last ?? 1))
       plans.append(KernelBenchmark.measure { try? composed.update(batch) })
     }
+    let keys = Double((shared + self.batch * own) * pageSize * kvHeads)
+    let products = Double(self.batch * shape.queryHeads * (prefix + suffix))
+    let peak = device.fmaPeak(pairs: device.roundsProducts(of: .bfloat16), repetitions: 5)
+    let least = max(
+      keys * Double(4 * headDimension) / device.readBandwidth(repetitions: 4),
+      products * Double(4 * headDimension) / peak)
     return Result(
       name: name, threads: device.pool.count, instructionSet: device.instructionSet.rawValue,
       composedSeconds: KernelBenchmark.median(together),
       singleSeconds: KernelBenchmark.median(alone), speedup: KernelBenchmark.median(ratios),
+      possibleSpeedup: KernelBenchmark.median(alone) / least,
       planSeconds: KernelBenchmark.median(plans),
       sharedKeys: composed.readTogether.map(\.keys.upperBound).max() ?? 0)
   }

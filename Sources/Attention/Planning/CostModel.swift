@@ -1,22 +1,25 @@
 package import Devices
 
-/// What work costs, in units of about 3 ns: rows·perRow + kv·max(perKV, rows·perScore) for each
-/// key/value head.
+/// What work costs, in nanoseconds of one thread: rows·perRow + kv·perKey(rows) for each key/value
+/// head.
 ///
 /// The paper's cost is α·l_q + β·l_kv, for tiles of one size. Here a tile has as many rows as its
 /// request fills, and keys are fetched while others are multiplied: a key costs what takes longer.
-/// Measured with heads of 128 elements in bf16.
+/// Measured with heads of 128 elements in bf16 on a Zen 5 processor, every level on the same one;
+/// what counts is how the costs compare.
 package struct CostModel: Sendable, Hashable {
   /// α: packing and writing a row.
   package var perRow = 40
   /// β: reading a key and a value from memory.
-  package var perKV = 16
+  package var perKV = 12
   /// The same where another request has just read them, from the last cache.
-  package var perCachedKV = 6
+  package var perCachedKV = 8
+  /// Multiplying with a key and value, whatever the rows.
+  package var perProduct = 4
   /// Multiplying one row with one key and value.
   package var perScore = 1
   /// Writing, reading and merging a row's partial state.
-  package var perState = 40
+  package var perState = 60
   /// A second step that merges, for all key/value heads together.
   package var perMerge = 3_000
   /// Work up to which waking the other threads costs more than they would save.
@@ -27,11 +30,12 @@ package struct CostModel: Sendable, Hashable {
 
   /// The weights of a level.
   package init(_ instructionSet: InstructionSet) {
-    perScore =
+    (perProduct, perScore) =
       switch instructionSet {
-      case .avx512bf16: 1
-      case .avx512, .avx2: 2
-      case .portable: 8
+      case .avx512bf16: (4, 1)
+      case .avx512: (4, 2)
+      case .avx2: (4, 5)
+      case .portable: (12, 13)
       }
   }
 
@@ -42,9 +46,9 @@ package struct CostModel: Sendable, Hashable {
 
   /// The cost of a key.
   @inline(__always)
-  package func perKey(rows: Int) -> Int { max(perKV, rows * perScore) }
+  package func perKey(rows: Int) -> Int { max(perKV, perProduct + rows * perScore) }
 
   /// The cost of a key that others read too.
   @inline(__always)
-  func perCachedKey(rows: Int) -> Int { max(perCachedKV, rows * perScore) }
+  func perCachedKey(rows: Int) -> Int { max(perCachedKV, perProduct + rows * perScore) }
 }

@@ -40,15 +40,15 @@ struct BenchPrefixCommand: ParsableCommand {
         benchmark.rounds = measurement.rounds
         return try benchmark.run(on: device)
       }
-      try table.print(
-        rows,
-        columns: [
-          ("test", { $0.name }), ("isa", { $0.instructionSet }),
-          ("threads", { String($0.threads) }), ("shared keys", { String($0.sharedKeys) }),
-          ("composed ms", { ($0.composedSeconds * 1e3).rounded1 }),
-          ("single ms", { ($0.singleSeconds * 1e3).rounded1 }),
-          ("speed-up", { $0.speedup.rounded1 }), ("plan µs", { ($0.planSeconds * 1e6).rounded1 }),
-        ])
+      let columns: [(String, (PrefixBenchmark.Result) -> String)] = [
+        ("test", { $0.name }), ("isa", { $0.instructionSet }),
+        ("threads", { String($0.threads) }), ("shared keys", { String($0.sharedKeys) }),
+        ("composed ms", { ($0.composedSeconds * 1e3).rounded1 }),
+        ("single ms", { ($0.singleSeconds * 1e3).rounded1 }),
+        ("speed-up", { $0.speedup.rounded1 }), ("possible", { $0.possibleSpeedup.rounded1 }),
+        ("plan µs", { ($0.planSeconds * 1e6).rounded1 }),
+      ]
+      try table.print(rows, columns: columns)
     }
   }
 }
