@@ -2,7 +2,7 @@
 """Attention's gradients by PyTorch's autograd, as JSON that the Swift tests read.
 
 Every case is a small ragged batch in 64-bit floats: scores, logits functor, mask and softmax
-written out, a loss Σ dO·O + Σ dLSE·LSE, and autograd's gradients by queries, keys, values and the
+written out, functors on vectors before and after, a loss Σ dO·O + Σ dLSE·LSE, and autograd's gradients by queries, keys, values and the
 variant's parameters. Inputs are whole numbers to be divided by 64, so that both sides read the same
 floats. The tests know the cases' variants by name.
 
@@ -61,6 +61,40 @@ def shifted_sigmoid(s, at, p):
     return torch.sigmoid(s + p["bias"])
 
 
+def rope(x, position, base=100.0):
+    """Rotates the pairs (i, i + d/2) of [rows, heads, d]."""
+    half = x.shape[-1] // 2
+    angle = position[:, None] * base ** (-torch.arange(half).double() / half)
+    cosine, sine = torch.cos(angle)[:, None], torch.sin(angle)[:, None]
+    a, b = x[..., :half], x[..., half:]
+    return torch.cat((a * cosine - b * sine, b * cosine + a * sine), dim=-1)
+
+
+def neighbour(x):
+    return x.unflatten(-1, (-1, 2)).flip(-1).flatten(-2)
+
+
+def opposite(x):
+    return x.roll(x.shape[-1] // 2, dims=-1)
+
+
+def scaled(x, position, p):
+    """A scaling vector over the dimensions, fading with the position."""
+    vector = 1 + torch.arange(x.shape[-1]).double() / 8
+    return x * vector * torch.exp(-p["gain"] * position / 4)[:, None, None]
+
+
+# Functors on the vectors [rows, heads, d] of a request, by their positions and the parameters.
+FUNCTORS = {
+    "rope": {"query": lambda x, at, p: rope(x, at), "key": lambda x, at, p: rope(x, at)},
+    "functors": {
+        "query": lambda x, at, p: p["weight"][:, None] * x + p["gain"] * neighbour(x),
+        "key": lambda x, at, p: torch.tanh(p["gain"] * x) + opposite(x) * at[:, None, None] / 8,
+        "value": scaled,
+        "output": lambda x, at, p: x * torch.sigmoid(neighbour(x)) + p["gain"] * x,
+    },
+}
+
 VARIANTS = {
     "full": (None, everywhere, {}),
     "causal": (None, causal, {}),
@@ -71,6 +105,8 @@ VARIANTS = {
     "sink": (None, causal, {"sink-logits": [1.0, -2.0, 0.5, 0.0]}),
     "sigmoid": (shifted_sigmoid, causal, {"bias": -2.0}),
     "gated": (gated, lambda at: causal(at) & (at.kv != 2), {"top": 0.5}),
+    "rope": (None, causal, {}),
+    "functors": (None, causal, {"gain": 0.75, "weight": [1.5, 0.5, 2.0, -1.0]}),
 }
 
 # name of the variant, query heads, kv heads, head dimension, value dimension, (queries, keys) …
@@ -84,6 +120,8 @@ CASES = [
     ("sink", 4, 2, 8, 8, [(5, 7), (3, 2), (1, 0)]),
     ("sigmoid", 4, 2, 8, 8, [(5, 7), (3, 2)]),
     ("gated", 2, 1, 6, 6, [(5, 8), (1, 1)]),
+    ("rope", 4, 2, 12, 6, [(5, 7), (3, 2), (1, 9)]),
+    ("functors", 4, 2, 8, 6, [(5, 7), (3, 2), (1, 9)]),
 ]
 
 
@@ -93,6 +131,19 @@ def numbers(generator, *shape):
 
 def attention(variant, q, k, v, p):
     """Output [queries, heads, d] and log-sum-exp [queries, heads] of one request."""
+    stages = FUNCTORS.get(variant, {})
+    if stages:
+        at_queries = torch.arange(len(q)).double() + len(k) - len(q)
+        at_keys = torch.arange(len(k)).double()
+        q = stages["query"](q, at_queries, p)
+        k = stages["key"](k, at_keys, p)
+        v = stages["value"](v, at_keys, p) if "value" in stages else v
+    output, lse = scored(variant, q, k, v, p)
+    return stages["output"](output, at_queries, p) if "output" in stages else output, lse
+
+
+def scored(variant, q, k, v, p):
+    """Attention without its functors on vectors."""
     logits, mask, _ = VARIANTS[variant]
     queries, heads, dimension = q.shape
     keys, kv_heads, _ = k.shape

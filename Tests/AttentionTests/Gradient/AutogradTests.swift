@@ -50,6 +50,16 @@ import Testing
       v.logits { s, _ in min(s, top * exp(0.5 * s)) - abs(log(1 + exp(-s))) }
       v.mask { at in at.kv <= at.query && !(at.kv .== 2) }
     },
+    "rope": .causal.combined(with: .rope(base: 100)),
+    "functors": AttentionVariant("functors") { v in
+      let gain = v.parameter("gain", default: 0.75)
+      let weight = v.perHead("weight", [1.5, 0.5, 2, -1])
+      v.query { x, _ in weight * x.own + gain * x.neighbour }
+      v.key { x, at in tanh(gain * x.own) + x.opposite * at.kv / 8 }
+      v.value { x, at in x.own * (1 + at.dimension / 8) * exp(-gain * at.kv / 4) }
+      v.output { x, _ in x.own * sigmoid(x.neighbour) + gain * x.own }
+      v.mask { at in at.kv <= at.query }
+    },
   ]
 
   @Test func followsAutograd() throws {
