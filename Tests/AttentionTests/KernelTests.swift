@@ -154,6 +154,30 @@ import Testing
     }
   }
 
+  /// Every code of an 8-bit float is packed as the number it stands for.
+  @Test(arguments: levels, [ElementType.float8E4M3, .float8E5M2, .int8])
+  func everyCodeIsPacked(level: InstructionSet, type: ElementType) throws {
+    let stored = try kernels(level)[type]
+    let codes = (0...255).map { UInt8($0) }
+    var expected = [Float](repeating: 7, count: 256)
+    stored.load_row(codes, 256, &expected)
+    var panel = [Float](repeating: .nan, count: 256 * 16)
+    var output = [Float](repeating: 0, count: 256)
+    codes.withUnsafeBytes { stored.pack_values([$0.baseAddress], 1, 256, &panel, nil) }
+    var weights = [Float](repeating: 0, count: 16)
+    weights[0] = 1
+    var alpha: [Float] = [1]
+    stored.packed.weights(&weights, 1, [swa_span(first: 0, end: 1)], &alpha)
+    panel.withUnsafeBytes { panel in
+      stored.packed.values(
+        weights, 1, [panel.baseAddress], [swa_span(first: 0, end: 1)], 256, alpha, &output, 256,
+        nil)
+    }
+    for (code, (found, number)) in zip(output, expected).enumerated() {
+      #expect(found == number || found.isNaN && number.isNaN, "code \(code)")
+    }
+  }
+
   /// What is packed from rows multiplies as what is stored in panels does, in every element type.
   @Test(
     arguments: levels,
