@@ -63,6 +63,8 @@ import Transformer
       if seen.count == lengths.count { #expect(Set(seen).count == lengths.count) }
     }
     #expect(order.currentEpoch == 1)
+    // The next epoch puts other pairs together.
+    #expect(Set(batches.map { Set($0) }).count > batches.count * 3 / 4)
     #expect(Set(seen.suffix(lengths.count)).count == lengths.count)
     var again = BatchOrder(lengths: lengths, tokens: 40, seed: 3, sortsByLength: sorted)
     #expect(again.batch(batches.count - 1) == batches.last)

@@ -84,6 +84,27 @@ import Transformer
     }
   }
 
+  /// Where a model is sure, improbable ends fill a beam early; they must not end the search before the
+  /// probable translation has ended.
+  @Test func improbableEndsDoNotEndTheSearch() throws {
+    var options = TrainingOptions()
+    (options.batchTokens, options.warmup) = (60, 50)
+    var c = TrainerTests.configuration
+    (c.dropout, c.vocabularySize) = (0, 6)
+    let pairs = (0..<3).map { (i: Int) -> EncodedPair in
+      EncodedPair(source: [Int32(3 + i)], target: (i..<i + 14).map { Int32(3 + $0 % 3) })
+    }
+    let device = try CPUDevice(threads: 2)
+    let trainer = try Trainer(
+      try TransformerModel(c, seed: 3), pairs: pairs, options: options, device: device)
+    for _ in 0..<200 { _ = try trainer.advance() }
+    var search = BeamSearch()
+    search.beam = 4
+    let found = try Translator(trainer.model, device: device).translate(
+      pairs.map { $0.source }, search: search)
+    #expect(found.map { $0.first?.tokens } == pairs.map { $0.target })
+  }
+
   /// Neighbours in a batch do not change a sentence's translations, within rounding.
   @Test func neighboursDoNotShow() throws {
     var c = TrainerTests.configuration

@@ -45,7 +45,12 @@ public struct BatchOrder: Sendable {
     var random = SplitMix(state: seed &* 0x9E37_79B9_7F4A_7C15 &+ UInt64(epoch))
     var order = Array(lengths.indices)
     order.shuffle(using: &random)
-    if sortsByLength { order.sort { (lengths[$0], $0) < (lengths[$1], $1) } }
+    if sortsByLength {
+      // Of one length they stay in random order: an epoch's batches are not the last one's.
+      order = order.enumerated()
+        .sorted { (lengths[$0.element], $0.offset) < (lengths[$1.element], $1.offset) }
+        .map(\.element)
+    }
     var batches: [[Int]] = []
     var batch: [Int] = []
     var count = 0

@@ -96,7 +96,17 @@ struct Beam {
       for hypothesis in next { finish(hypothesis.tokens, hypothesis.logProbability) }
       next = []
     }
-    alive = finished.count >= search.beam || !canImprove(next) ? [] : next
+    alive = isSettled(next) || !canImprove(next) ? [] : next
+  }
+
+  /// Whether enough hypotheses have ended and none alive, best first, would beat them by ending now.
+  ///
+  /// Where a model is sure, ends of bad hypotheses are among the best candidates early: their number
+  /// alone must not end the search.
+  private func isSettled(_ next: [Hypothesis]) -> Bool {
+    guard finished.count >= search.beam, let best = next.first else { return next.isEmpty }
+    let score = best.logProbability / search.penalty(length: best.tokens.count + 1)
+    return finished.contains { $0.score >= score }
   }
 
   /// Whether what comes of living hypotheses, best first, can be among the best that are wanted.
