@@ -23,8 +23,9 @@ public struct BeamSearch: Sendable, Hashable {
     return search
   }()
 
-  func penalty(length: Int) -> Float {
-    Self.power((5 + Float(length)) / 6, alpha)
+  /// Of a hypothesis of `count` tokens that ends with the next one: log p / length penalty.
+  func score(_ logProbability: Float, endingAfter count: Int) -> Float {
+    logProbability / Self.power((5 + Float(count + 1)) / 6, alpha)
   }
 
   private static func power(_ base: Float, _ exponent: Float) -> Float {
@@ -105,7 +106,7 @@ struct Beam {
   /// alone must not end the search.
   private func isSettled(_ next: [Hypothesis]) -> Bool {
     guard finished.count >= search.beam, let best = next.first else { return next.isEmpty }
-    let score = best.logProbability / search.penalty(length: best.tokens.count + 1)
+    let score = search.score(best.logProbability, endingAfter: best.tokens.count)
     return finished.contains { $0.score >= score }
   }
 
@@ -117,13 +118,13 @@ struct Beam {
     let wanted = max(search.best, 1)
     guard let best = next.first, finished.count >= wanted else { return true }
     let bound = max(
-      best.logProbability / search.penalty(length: best.tokens.count + 1),
-      best.logProbability / search.penalty(length: limit + 1))
+      search.score(best.logProbability, endingAfter: best.tokens.count),
+      search.score(best.logProbability, endingAfter: limit))
     return bound > finished.map(\.score).sorted(by: >)[wanted - 1]
   }
 
   private mutating func finish(_ tokens: [Int32], _ logProbability: Float) {
-    let score = logProbability / search.penalty(length: tokens.count + 1)
+    let score = search.score(logProbability, endingAfter: tokens.count)
     finished.append((score, tokens, logProbability))
   }
 

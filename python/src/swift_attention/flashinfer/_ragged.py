@@ -8,8 +8,7 @@ import numpy as np
 
 from .. import _tensors as tensors
 from .._library import AttentionError
-from ._attention import pack_masks
-from ._wrapper import BatchWrapper, item_masks
+from ._wrapper import BatchWrapper, batch_masks
 
 
 class BatchPrefillWithRaggedKVCacheWrapper(BatchWrapper):
@@ -75,13 +74,10 @@ class BatchPrefillWithRaggedKVCacheWrapper(BatchWrapper):
             raise AttentionError(
                 f"kv_indptr has {keys.size} elements; expected {queries.size}, as qo_indptr"
             )
-        mask_bits = None
-        if custom_mask is not None or packed_custom_mask is not None:
-            mask_bits = pack_masks(custom_mask, packed_custom_mask, np.diff(queries), lengths)
-        elif prefix_len_ptr is not None:
-            mask_bits = item_masks(
-                prefix_len_ptr, token_pos_in_items_ptr, token_pos_in_items_len, queries, lengths
-            )
+        mask_bits = batch_masks(
+            custom_mask, packed_custom_mask, prefix_len_ptr, token_pos_in_items_ptr,
+            token_pos_in_items_len, queries, lengths,
+        )
         options = {
             "is_causal": causal,
             "window_left": window_left,
@@ -141,7 +137,3 @@ class BatchPrefillWithRaggedKVCacheWrapper(BatchWrapper):
     def forward_return_lse(self, q: Any, k: Any, v: Any, **options: Any) -> Any:
         """As ``run`` with ``return_lse=True``; options are those of the plan."""
         return self.run(q, k, v, return_lse=True)
-
-    def run_return_lse(self, *arguments: Any, **options: Any) -> Any:
-        """``run`` with ``return_lse=True``."""
-        return self.run(*arguments, return_lse=True, **options)

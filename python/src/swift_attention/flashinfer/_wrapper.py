@@ -38,6 +38,10 @@ class BatchWrapper:
     def end_forward(self) -> None:
         """Does nothing."""
 
+    def run_return_lse(self, *arguments: Any, **options: Any) -> Any:
+        """``run`` with ``return_lse=True``."""
+        return self.run(*arguments, return_lse=True, **options)
+
     def _keep(self, **values: Any) -> dict[str, np.ndarray]:
         """Index arrays of a plan; with graphs, what is in the caller's buffers afterwards."""
         arrays = {name: tensors.integers(value, name) for name, value in values.items()}
@@ -101,7 +105,19 @@ class BatchWrapper:
         return sinks
 
 
-def item_masks(
+def batch_masks(
+    custom: Any, packed: Any, prefixes: Any, positions: Any, stride: int, queries: np.ndarray,
+    lengths: np.ndarray,
+) -> Optional[np.ndarray]:
+    """The bits of a plan's masks, given whole or as items after prefixes; None without any."""
+    if custom is not None or packed is not None:
+        return pack_masks(custom, packed, np.diff(queries), lengths)
+    if prefixes is not None:
+        return _item_masks(prefixes, positions, stride, queries, lengths)
+    return None
+
+
+def _item_masks(
     prefixes: Any, positions: Any, stride: int, queries: np.ndarray, lengths: np.ndarray
 ) -> np.ndarray:
     """The masks of multi-item scoring: items see the prefix and themselves, up to their own place.

@@ -9,9 +9,9 @@ import numpy as np
 from .. import _tensors as tensors
 from .._library import AttentionError
 from ..plan import _int32
-from ._attention import check_layout, pack_masks, single
+from ._attention import check_layout, single
 from ._ragged import BatchPrefillWithRaggedKVCacheWrapper
-from ._wrapper import BatchWrapper, item_masks
+from ._wrapper import BatchWrapper, batch_masks
 
 __all__ = [
     "BatchPrefillWithPagedKVCacheWrapper",
@@ -183,13 +183,10 @@ class BatchPrefillWithPagedKVCacheWrapper(BatchWrapper):
                 f"paged_kv_indptr has {offsets.size} elements; expected {queries.size}, as qo_indptr"
             )
         lengths = np.where(counts > 0, (counts - 1) * _int32(page_size, "page_size") + last, 0)
-        mask_bits = None
-        if custom_mask is not None or packed_custom_mask is not None:
-            mask_bits = pack_masks(custom_mask, packed_custom_mask, np.diff(queries), lengths)
-        elif prefix_len_ptr is not None:
-            mask_bits = item_masks(
-                prefix_len_ptr, token_pos_in_items_ptr, token_pos_in_items_len, queries, lengths
-            )
+        mask_bits = batch_masks(
+            custom_mask, packed_custom_mask, prefix_len_ptr, token_pos_in_items_ptr,
+            token_pos_in_items_len, queries, lengths,
+        )
         options = {
             "is_causal": causal,
             "window_left": window_left,
@@ -244,10 +241,6 @@ class BatchPrefillWithPagedKVCacheWrapper(BatchWrapper):
             q, keys, values, out=out, lse=lse, return_lse=return_lse, q_scale=q_scale,
             k_scale=k_scale, v_scale=v_scale, sinks=sinks, dtype=self._dtype,
         )
-
-    def run_return_lse(self, *arguments: Any, **options: Any) -> Any:
-        """``run`` with ``return_lse=True``."""
-        return self.run(*arguments, return_lse=True, **options)
 
     def forward(
         self,
