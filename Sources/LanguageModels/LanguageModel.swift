@@ -10,10 +10,12 @@ public final class LanguageModel: Sendable {
   /// Sizes and constants; of one rank's part where ranks share the model.
   public let configuration: ModelConfiguration
 
-  private let embedding: Embedding
+  /// The weights, on the device that runs the model.
+  let weights: any ModelWeights
+  private let embedding: Table
   private let blocks: [any DecoderBlock]
   private let outputNorm: Norm
-  private let output: LinearWeights
+  private let output: Linear
 
   /// Takes the weights from a checkpoint and packs them for the device.
   ///
@@ -38,18 +40,18 @@ public final class LanguageModel: Sendable {
     }
     configuration = try architecture.configuration(metadata, vocabularySize: table.rows)
       .part(of: parallelism)
-    let weights = WeightLoader(
-      checkpoint: checkpoint, configuration: configuration, metadata: metadata,
-      precision: precision, device: device, parallelism: parallelism, storedName: storedName)
+    let loader = WeightLoader(
+      checkpoint, configuration, metadata: metadata,
+      into: CPUWeights(device, precision: precision, parallelism: parallelism),
+      parallelism: parallelism, storedName: storedName)
     let shape = [configuration.vocabularySize, configuration.width]
-    embedding = Embedding(
-      table: try weights.required("token_embd.weight", shape: shape),
-      scale: configuration.embeddingScale)
-    blocks = try (0..<configuration.layerCount).map { try architecture.block(weights, layer: $0) }
-    outputNorm = try weights.norm("output_norm")
+    let vectors = try loader.required("token_embd.weight", shape: shape)
+    embedding = try loader.table(vectors)
+    blocks = try (0..<configuration.layerCount).map { try architecture.block(loader, layer: $0) }
+    outputNorm = try loader.norm("output_norm")
     // Without an output matrix of its own a model uses the embedding's (arXiv 1608.05859).
-    output = try weights.linear(
-      weights.optional("output.weight", shape: shape) ?? embedding.table)
+    output = try loader.linear(loader.optional("output.weight", shape: shape) ?? vectors)
+    weights = loader.weights
   }
 
   /// Throws where a token is not in the vocabulary.
@@ -60,31 +62,27 @@ public final class LanguageModel: Sendable {
     }
   }
 
-  /// Runs tokens, one for each row of the pass, through all layers.
-  func run(_ tokens: ArraySlice<TokenID>, _ pass: ForwardPass) throws {
-    try embedding.run(tokens, into: pass.hidden)
-    for (layer, block) in blocks.enumerated() {
-      pass.layer = layer
-      try block.run(pass)
+  /// Runs a step's tokens through all layers.
+  func run(_ step: ModelStep, _ pass: any ForwardPass) throws {
+    try pass.run(step) {
+      try pass.embed(embedding, scale: configuration.embeddingScale)
+      for (layer, block) in blocks.enumerated() {
+        pass.layer = layer
+        try block.run(pass)
+      }
     }
   }
 
-  /// The normalised hidden vectors of some rows of the pass, gathered: [rows × width].
-  ///
-  /// They replace the first rows of the pass's `normed`, which has room for as many rows.
-  func normed(_ pass: ForwardPass, rows: ArraySlice<Int>) throws -> MatrixView {
-    var gathered = pass.normed
-    gathered.rows = rows.count
-    for (i, row) in rows.enumerated() {
-      gathered.row(i).update(from: pass.hidden.row(row), count: gathered.columns)
-    }
-    try outputNorm.run(gathered, into: gathered, pass)
-    return gathered
+  /// The normalised hidden vectors of some rows of the pass: [rows × width].
+  func hidden(_ pass: any ForwardPass, rows: Range<Int>) throws -> MatrixView {
+    try pass.hidden(of: Array(rows)[...], normalisedBy: outputNorm)
   }
 
-  /// The logits that follow some rows of the pass: [rows × vocabulary].
-  func logits(_ pass: ForwardPass, rows: ArraySlice<Int>, into logits: MatrixView) throws {
-    output.multiply(
-      try normed(pass, rows: rows), into: logits, isRowInvariant: pass.isBatchInvariant)
+  /// Calls `body` with the logits that follow some rows of the pass, a block at a time.
+  func logits(
+    _ pass: any ForwardPass, of rows: [Int],
+    _ body: (_ places: Range<Int>, _ logits: MatrixView) throws -> Void
+  ) throws {
+    try pass.logits(of: rows, normalisedBy: outputNorm, output, body)
   }
 }

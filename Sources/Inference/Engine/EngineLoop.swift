@@ -49,7 +49,7 @@ final class EngineLoop {
       throw EngineFailure.invalid(parameter: name, problem: "is \(value); expected at least 1")
     }
     let pageBytes = try BatchRunner.pageByteCount(
-      configuration, kvType: options.kvType, pageSize: options.pageSize)
+      bundle.model, kvType: options.kvType, pageSize: options.pageSize)
     let contextPages = (context + options.pageSize - 1) / options.pageSize
     let pageCount =
       options.pageCount ?? options.kvMemory.map { $0 / pageBytes }

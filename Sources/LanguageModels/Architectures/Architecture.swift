@@ -16,7 +16,7 @@ protocol Architecture: Sendable {
 /// One layer of a decoder: attention and feed-forward, each added to the hidden vectors.
 protocol DecoderBlock: Sendable {
   /// Runs the layer on the hidden vectors of the pass, in place.
-  func run(_ pass: ForwardPass) throws
+  func run(_ pass: any ForwardPass) throws
 }
 
 /// The families this build runs.

@@ -47,17 +47,17 @@ struct SandwichNormBlock: DecoderBlock {
     attention = try SelfAttention(weights, layer: layer)
     postAttentionNorm = try weights.norm("blk.\(layer).post_attention_norm")
     feedForwardNorm = try weights.norm("blk.\(layer).ffn_norm")
-    feedForward = try GatedFeedForward(weights, layer: layer, activation: .geluTanh)
+    feedForward = try GatedFeedForward(weights, layer: layer, function: .geluTanh)
     postFeedForwardNorm = try weights.norm("blk.\(layer).post_ffw_norm")
   }
 
-  func run(_ pass: ForwardPass) throws {
-    try attentionNorm.run(pass.hidden, into: pass.normed, pass)
-    try attention.run(pass.normed, into: pass.branch, pass)
-    try postAttentionNorm.run(pass.branch, into: pass.normed, pass)
-    try feedForwardNorm.run(adding: pass.normed, to: pass.hidden, into: pass.normed, pass)
-    try feedForward.run(pass.normed, into: pass.branch, pass)
-    try postFeedForwardNorm.run(pass.branch, into: pass.normed, pass)
-    try pass.device.add(pass.normed, to: pass.hidden)
+  func run(_ pass: any ForwardPass) throws {
+    try pass.normalise(.hidden, by: attentionNorm, into: .normed)
+    try attention.run(into: .branch, pass)
+    try pass.normalise(.branch, by: postAttentionNorm, into: .normed)
+    try pass.addToHidden(.normed, normalisedBy: feedForwardNorm, into: .normed)
+    try feedForward.run(into: .branch, pass)
+    try pass.normalise(.branch, by: postFeedForwardNorm, into: .normed)
+    try pass.addToHidden(.normed)
   }
 }

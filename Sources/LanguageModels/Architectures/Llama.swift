@@ -29,13 +29,13 @@ struct PreNormBlock: DecoderBlock {
     attentionNorm = try weights.norm("blk.\(layer).attn_norm")
     attention = try SelfAttention(weights, layer: layer)
     feedForwardNorm = try weights.norm("blk.\(layer).ffn_norm")
-    feedForward = try GatedFeedForward(weights, layer: layer, activation: .silu)
+    feedForward = try GatedFeedForward(weights, layer: layer, function: .silu)
   }
 
-  func run(_ pass: ForwardPass) throws {
-    try attentionNorm.run(pass.hidden, into: pass.normed, pass)
-    try attention.run(pass.normed, into: pass.hidden, accumulate: true, pass)
-    try feedForwardNorm.run(pass.hidden, into: pass.normed, pass)
-    try feedForward.run(pass.normed, into: pass.hidden, accumulate: true, pass)
+  func run(_ pass: any ForwardPass) throws {
+    try pass.normalise(.hidden, by: attentionNorm, into: .normed)
+    try attention.run(into: .hidden, accumulate: true, pass)
+    try pass.normalise(.hidden, by: feedForwardNorm, into: .normed)
+    try feedForward.run(into: .hidden, accumulate: true, pass)
   }
 }

@@ -76,6 +76,24 @@ public struct ModelConfiguration: Sendable, Hashable {
   var attentionShape: AttentionShape {
     AttentionShape(queryHeads: headCount, kvHeads: kvHeadCount, headDimension: headDimension)
   }
+
+  /// The variant of a kind of attention.
+  ///
+  /// - Parameter rotates: Whether it turns queries and keys, which are stored unrotated.
+  func variant(_ kind: AttentionKind, rotates: Bool) throws(ModelError) -> AttentionVariant {
+    let variant = kind.variant(scale: attentionScale)
+    return rotates ? variant.combined(with: try kind.rotation(of: headDimension)) : variant
+  }
+
+  /// The same for branching drafts: each sees what is committed and its own path.
+  func treeVariant(_ kind: AttentionKind) -> AttentionVariant {
+    var variant = AttentionVariant.treeMask
+    if let window = kind.window {
+      variant = variant.combined(with: .slidingWindow(left: window - 1))
+    }
+    variant.scale = attentionScale
+    return variant
+  }
 }
 
 extension ModelConfiguration {

@@ -1,21 +1,17 @@
-import Devices
-import Tensors
+/// The function between a gated feed-forward layer's products.
+enum GateFunction: Sendable {
+  case silu
+  case geluTanh
+}
 
-/// W_down · (activation(W_gate · x) ⊙ W_up · x) (Shazeer, arXiv 2002.05202).
+/// W_down · (function(W_gate · x) ⊙ W_up · x) (Shazeer, arXiv 2002.05202).
 struct GatedFeedForward: Sendable {
-  /// The function between the two products.
-  enum Activation: Sendable {
-    case silu
-    case geluTanh
-  }
+  let gate: Linear
+  let up: Linear
+  let down: Linear
+  let function: GateFunction
 
-  let gate: LinearWeights
-  let up: LinearWeights
-  let down: LinearWeights
-  let activation: Activation
-  private let parallelism: TensorParallelism?
-
-  init(_ weights: WeightLoader, layer: Int, activation: Activation) throws {
+  init(_ weights: WeightLoader, layer: Int, function: GateFunction) throws {
     let configuration = weights.configuration
     let (width, inner) = (configuration.width, configuration.feedForwardWidth)
     gate = try weights.linear(
@@ -23,22 +19,13 @@ struct GatedFeedForward: Sendable {
     up = try weights.linear("blk.\(layer).ffn_up", rows: inner, columns: width, divided: .outputs)
     down = try weights.linear(
       "blk.\(layer).ffn_down", rows: width, columns: inner, divided: .inputs)
-    self.activation = activation
-    parallelism = weights.parallelism
+    self.function = function
   }
 
-  /// Runs the layer on the rows of `x`; the result replaces the rows of `y` or is added to them.
-  func run(_ x: MatrixView, into y: MatrixView, accumulate: Bool = false, _ pass: ForwardPass)
-    throws
-  {
-    LinearWeights.multiply(
-      x, [.init(gate, into: pass.gate), .init(up, into: pass.up)],
-      isRowInvariant: pass.isBatchInvariant)
-    switch activation {
-    case .silu: try pass.device.siluAndMultiply(pass.gate, pass.up, into: pass.gate)
-    case .geluTanh: try pass.device.geluTanhAndMultiply(pass.gate, pass.up, into: pass.gate)
-    }
-    try down.multiply(
-      pass.gate, into: y, accumulate: accumulate, sharedBy: parallelism, pass)
+  /// Runs the layer on `normed`; the result replaces `y` or is added to it.
+  func run(into y: Activation, accumulate: Bool = false, _ pass: any ForwardPass) throws {
+    try pass.multiply(.normed, [(gate, .gate), (up, .up)])
+    try pass.gate(by: function)
+    try pass.project(.gate, down, into: y, accumulate: accumulate)
   }
 }

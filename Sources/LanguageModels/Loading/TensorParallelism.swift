@@ -46,21 +46,3 @@ extension ModelConfiguration {
     return part
   }
 }
-
-extension LinearWeights {
-  /// A branch's last product, whose inputs ranks share: y = Σ x·Wᵀ, or y += Σ x·Wᵀ.
-  func multiply(
-    _ x: MatrixView, into y: MatrixView, accumulate: Bool, sharedBy parallelism: TensorParallelism?,
-    _ pass: ForwardPass
-  ) throws {
-    guard let parallelism, parallelism.count > 1 else {
-      multiply(x, into: y, accumulate: accumulate, isRowInvariant: pass.isBatchInvariant)
-      return
-    }
-    // What is added to must be counted once.
-    let sum = accumulate ? pass.branch : y
-    multiply(x, into: sum, isRowInvariant: pass.isBatchInvariant)
-    try parallelism.addUp(sum)
-    if accumulate { try pass.device.add(sum, to: y) }
-  }
-}

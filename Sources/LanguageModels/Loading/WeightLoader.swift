@@ -3,17 +3,34 @@ import Devices
 import Tensors
 
 /// Takes a model's weights out of its checkpoint, by GGUF's tensor names, each checked against the
-/// shape that the configuration promises.
-struct WeightLoader {
-  let checkpoint: any Checkpoint
+/// shape that the configuration promises, and gives them to the device that is to run the model.
+final class WeightLoader {
   let configuration: ModelConfiguration
-  let metadata: ModelMetadata
-  let precision: LinearPrecision
-  let device: CPUDevice
-  /// Whose part is taken; nil for all.
-  var parallelism: TensorParallelism?
-  /// The name that this checkpoint gives to GGUF's tensor.
-  let storedName: @Sendable (String) -> String
+  /// Where they go.
+  private(set) var weights: any ModelWeights
+  private let checkpoint: any Checkpoint
+  private let metadata: ModelMetadata
+  private let parallelism: TensorParallelism?
+  private let storedName: @Sendable (String) -> String
+
+  /// A loader.
+  ///
+  /// - Parameters:
+  ///   - weights: Where they go.
+  ///   - parallelism: Whose part is taken; nil for all.
+  ///   - storedName: The name that this checkpoint gives to GGUF's tensor.
+  init(
+    _ checkpoint: any Checkpoint, _ configuration: ModelConfiguration, metadata: ModelMetadata,
+    into weights: any ModelWeights, parallelism: TensorParallelism?,
+    storedName: @escaping @Sendable (String) -> String
+  ) {
+    self.checkpoint = checkpoint
+    self.configuration = configuration
+    self.metadata = metadata
+    self.weights = weights
+    self.parallelism = parallelism
+    self.storedName = storedName
+  }
 
   /// The tensor, or `nil` where the checkpoint has none of that name.
   func optional(_ name: String, shape: [Int]) throws -> StoredTensor? {
@@ -40,7 +57,7 @@ struct WeightLoader {
 
   /// This rank's weights `name.weight` of a linear layer, with `rows` outputs and `columns` inputs,
   /// and its bias where there is one.
-  func linear(_ name: String, rows: Int, columns: Int, divided: Division) throws -> LinearWeights {
+  func linear(_ name: String, rows: Int, columns: Int, divided: Division) throws -> Linear {
     let (rank, count) = (parallelism?.rank ?? 0, parallelism?.count ?? 1)
     let all = divided == .outputs ? [rows * count, columns] : [rows, columns * count]
     let tensor = try required(name + ".weight", shape: all)
@@ -75,22 +92,20 @@ struct WeightLoader {
   }
 
   /// The weights of a linear layer.
-  func linear(_ tensor: StoredTensor, bias: [Float]? = nil) throws -> LinearWeights {
+  func linear(_ tensor: StoredTensor, bias: [Float]? = nil) throws -> Linear {
     try linear(
       tensor, rows: tensor.rows, columns: tensor.columns, bytes: tensor.bytes, bias: bias)
   }
 
   private func linear(
     _ tensor: StoredTensor, rows: Int, columns: Int, bytes: UnsafeRawBufferPointer, bias: [Float]?
-  ) throws -> LinearWeights {
-    do {
-      return try LinearWeights(
-        tensor.type, rows: rows, columns: columns, bytes: bytes, bias: bias, precision: precision,
-        device: device)
-    } catch {
-      throw ModelError.tensor(tensor.name, problem: error.description)
-    }
+  ) throws -> Linear {
+    try weights.take(
+      linear: tensor.name, tensor.type, rows: rows, columns: columns, bytes: bytes, bias: bias)
   }
+
+  /// A table whose rows are looked up.
+  func table(_ tensor: StoredTensor) throws -> Table { try weights.take(table: tensor) }
 
   /// The vector `name` of `count` floats, or `nil` where there is none.
   func vector(_ name: String, count: Int) throws -> [Float]? {
@@ -109,6 +124,6 @@ struct WeightLoader {
   func optionalNorm(_ name: String, count: Int) throws -> Norm? {
     guard var weight = try vector(name + ".weight", count: count) else { return nil }
     if metadata.hasZeroCentredNorms { for i in weight.indices { weight[i] += 1 } }
-    return Norm(weight: weight, epsilon: configuration.normEpsilon)
+    return try weights.take(norm: weight)
   }
 }

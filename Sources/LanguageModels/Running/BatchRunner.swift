@@ -12,9 +12,7 @@ public final class BatchRunner {
   /// How keys and values are stored, and how much runs together.
   public let options: Options
 
-  private let pass: ForwardPass
-  private let device: CPUDevice
-  private var logits = AlignedBuffer(byteCount: 0)
+  private let pass: any ForwardPass
 
   /// How a runner stores and cuts its work.
   public struct Options: Sendable, Hashable {
@@ -50,31 +48,25 @@ public final class BatchRunner {
     }
   }
 
-  /// A runner with an empty pool.
+  /// A runner with an empty pool, where the model's weights are.
+  ///
+  /// - Parameter device: The processor, which plans.
   public init(_ model: LanguageModel, device: CPUDevice, options: Options) throws {
     let configuration = model.configuration
-    let caches = try (0..<configuration.layerCount).map { _ in
-      try PagedKVCache(
-        pageCount: options.pageCount, pageSize: options.pageSize,
-        kvHeads: configuration.kvHeadCount, headDimension: configuration.headDimension,
-        elementType: options.kvType)
-    }
     self.model = model
-    self.device = device
     self.options = options
-    pass = try ForwardPass(
+    pass = try model.weights.pass(
       configuration.adapted(toContext: options.context ?? configuration.contextLength),
-      device: device, caches: caches, options: options)
+      device: device, options: options)
   }
 
   /// The bytes of a page in all layers together.
-  public static func pageByteCount(
-    _ configuration: ModelConfiguration, kvType: ElementType, pageSize: Int
-  ) throws -> Int {
-    try configuration.layerCount
-      * PagedKVCache.pageByteCount(
-        pageSize: pageSize, kvHeads: configuration.kvHeadCount,
-        headDimension: configuration.headDimension, elementType: kvType)
+  public static func pageByteCount(_ model: LanguageModel, kvType: ElementType, pageSize: Int)
+    throws -> Int
+  {
+    let configuration = model.configuration
+    return try configuration.layerCount
+      * model.weights.pageByteCount(configuration, kvType: kvType, pageSize: pageSize)
   }
 
   /// Runs a step's tokens through all layers and stores their keys and values.
@@ -86,8 +78,7 @@ public final class BatchRunner {
     guard step.tokens.count == step.rowCount, step.rowCount <= options.rows else {
       throw ModelError.rows(tokens: step.tokens.count, rows: step.rowCount, limit: options.rows)
     }
-    try pass.begin(step)
-    try model.run(step.tokens[...], pass)
+    try model.run(step, pass)
   }
 
   /// Calls `body` with the logits that follow some rows of the last step, a block at a time.
@@ -99,43 +90,18 @@ public final class BatchRunner {
   public func logits(
     of rows: [Int], _ body: (_ places: Range<Int>, _ logits: MatrixView) throws -> Void
   ) throws {
-    guard let memory = logitMemory(rows: rows.count) else { return }
-    for start in stride(from: 0, to: rows.count, by: memory.rows) {
-      let places = start..<min(start + memory.rows, rows.count)
-      let block = memory.rows(0..<places.count)
-      try model.logits(pass, rows: rows[places], into: block)
-      try body(places, block)
-    }
-  }
-
-  /// A block for the logits of at most `rows` rows: the layers' scratch space, which is free by then,
-  /// unless it holds too few of them.
-  private func logitMemory(rows: Int) -> MatrixView? {
-    let width = model.configuration.vocabularySize
-    let most = max(min(rows, options.rows, Self.logitRows), 1)
-    let spare = pass.scratch.count / width
-    if spare >= min(most, Self.logitRows / 2), let base = pass.scratch.baseAddress {
-      return MatrixView(base, rows: min(most, spare), columns: width)
-    }
-    let needed = most * width * MemoryLayout<Float>.stride
-    if logits.bytes.count < needed { logits = AlignedBuffer(byteCount: needed) }
-    return logits.elements(Float.self).baseAddress.map {
-      MatrixView($0, rows: most, columns: width)
-    }
+    try model.logits(pass, of: rows, body)
   }
 
   /// The last layer's hidden vectors of some rows of the last step, normalised: [rows × width].
   ///
   /// Valid until the next call of this runner.
   public func hidden(_ rows: Range<Int>) throws -> MatrixView {
-    try model.normed(pass, rows: Array(rows)[...])
+    try model.hidden(pass, rows: rows)
   }
-
-  /// Logits computed together: enough for the matrix product to reuse weights, few enough to fit.
-  private static let logitRows = 64
 
   /// Copies a page of every layer into another.
   public func copyPage(_ source: Int, to target: Int) throws {
-    for cache in pass.caches { try cache.copyPage(source, to: target) }
+    try pass.copyPage(source, to: target)
   }
 }
