@@ -31,6 +31,7 @@ enum CUDACheck {
     }
   }
 
+  /// Runs every case on the stub driver, as a device of the case's architecture.
   private static func emulate(_ filter: String) throws -> Bool {
     let directory = FileManager.default.temporaryDirectory
       .appendingPathComponent("cuda-check-\(getpid())")
@@ -38,45 +39,10 @@ enum CUDACheck {
     defer { try? FileManager.default.removeItem(at: directory) }
     let emulator = Emulator(
       compiler: ProcessInfo.processInfo.environment["CXX"] ?? "clang++", directory: directory.path)
-    let device = try CPUDevice(threads: 1)
-    var (count, failures) = (0, 0)
-    func check(_ name: String, _ body: () throws -> (isRight: Bool, what: String)) {
-      guard filter.isEmpty || name.contains(filter) else { return }
-      count += 1
-      do {
-        let (isRight, what) = try body()
-        if !isRight { failures += 1 }
-        print("\(isRight ? "ok   " : "WRONG") \(name): \(what)")
-      } catch {
-        failures += 1
-        print("WRONG \(name): \(error)")
-      }
-      fflush(nil)
+    let host = try CPUDevice(threads: 1)
+    return Check.run(filter) { check in
+      try CheckDevice.withEmulated(check.architecture, emulator, host: host, check.body)
     }
-    for kernelCase in KernelCase.all {
-      check(kernelCase.name) {
-        let error = try kernelCase.check(emulator, device)
-        return (
-          error.output <= kernelCase.limit && error.lse <= kernelCase.limit,
-          "output \(error.output), log-sum-exp \(error.lse)"
-        )
-      }
-    }
-    for operatorCase in OperatorCase.all {
-      check(operatorCase.name) {
-        let operators = try operatorCase.operators(.sm80)
-        let error = try operatorCase.check(emulator.load(operators.source), operators, device)
-        return (error <= operatorCase.limit, "error \(error)")
-      }
-    }
-    for runCase in RunCase.all {
-      check(runCase.name) {
-        let error = try runCase.check(emulator, device)
-        return (error <= 2e-2, "error \(error)")
-      }
-    }
-    print("\(count) cases, \(failures) wrong")
-    return failures == 0 && count > 0
   }
 
   /// Writes `name.architecture.cu`.

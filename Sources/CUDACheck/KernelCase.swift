@@ -49,6 +49,8 @@ extension KernelCase {
     var keyScales: [Float]
     var valueScales: [Float]
     let scenario: KernelCase
+    /// Pages of the pool.
+    let pageCount: Int
     private let pages: [[Int]]
 
     init(_ scenario: KernelCase, _ device: CPUDevice) throws {
@@ -69,6 +71,7 @@ extension KernelCase {
         next += max(count - sharedPages, 0)
       }
       self.pages = pages
+      pageCount = most
       let table = try PageTable(
         requests: zip(pages, scenario.lengths).map { (pages: $0, kvLength: $1.kv) }, pageSize: size)
       let ragged = try RaggedIndex(lengths: scenario.lengths.map(\.query))

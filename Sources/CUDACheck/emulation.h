@@ -166,23 +166,22 @@ static void run(int blocks, int width, int bytes, std::function<void()> kernel) 
   leave(nullptr, current);
 }
 
-// Launches a kernel with arguments of the given sizes: 0, or the number of the first that does not fit
-// the kernel's parameter, counted from 1.
+// The sizes of a kernel's parameters.
+template <typename... A>
+static int parameters(void (*)(A...), int* sizes) {
+  const int all[] = {(int)sizeof(A)..., 0};
+  for (size_t i = 0; i < sizeof...(A); ++i) sizes[i] = all[i];
+  return (int)sizeof...(A);
+}
+// Launches a kernel whose arguments are at the given addresses.
 template <typename... A, size_t... I>
-static int launch(void (*kernel)(A...), void** values, const int* sizes, int count, int blocks,
-                  int width, int bytes, std::index_sequence<I...>) {
-  const int expected[] = {(int)sizeof(A)..., 0};
-  for (int i = 0; i < (int)sizeof...(A); ++i)
-    if (i >= count || sizes[i] != expected[i]) return i + 1;
-  if (count != (int)sizeof...(A)) return count;
+static void launch(void (*kernel)(A...), void** values, int blocks, int width, int bytes,
+                   std::index_sequence<I...>) {
   run(blocks, width, bytes, [&] { kernel(*(std::remove_reference_t<A>*)values[I]...); });
-  return 0;
 }
 template <typename... A>
-static int launch(void (*kernel)(A...), void** values, const int* sizes, int count, int blocks,
-                  int width, int bytes) {
-  return launch(kernel, values, sizes, count, blocks, width, bytes,
-                std::index_sequence_for<A...>());
+static void launch(void (*kernel)(A...), void** values, int blocks, int width, int bytes) {
+  launch(kernel, values, blocks, width, bytes, std::index_sequence_for<A...>());
 }
 
 static void synchronize_warp() { wait(current->warp->barrier, 32); }

@@ -33,7 +33,7 @@ import Testing
       #expect(found.devices.map(\.name) == ["Stub"])
       #expect(found.devices[0].computeCapability == [9, 0])
       #expect(found.devices[0].memory == 1 << 20)
-      #expect(found.devices[0].multiprocessors == 4)
+      #expect(found.devices[0].multiprocessors == 5)
     }
   }
 
@@ -122,7 +122,9 @@ import Testing
           "cuMemcpyHtoDAsync 64", "cuMemcpyDtoDAsync 64", "cuMemsetD8Async 4",
           "cuMemcpyDtoHAsync 64", "cuStreamSynchronize",
         ])
-      let (start, end) = (try CUDAEvent(context, isTimed: true), try CUDAEvent(context))
+      let (start, end) = (
+        try CUDAEvent(context, isTimed: true), try CUDAEvent(context, isTimed: true)
+      )
       try stream.record(start)
       try stream.record(end)
       try end.synchronize()
@@ -135,13 +137,13 @@ import Testing
       var all: [(name: String, blocks: Int32, values: [Float])] = []
     }
     try withStub { driver in
-      stub_cuda_declare("second", [4, 8, 8, 4], 4)
+      stub_cuda_declare(0, "second", [4, 8, 8, 4], 4)
       let calls = Calls()
       stub_cuda_on_launch(
-        { context, name, arguments, blocks, threads, bytes in
+        { context, module, name, arguments, blocks, threads, bytes in
           guard let context, let name, let arguments else { return }
           let calls = Unmanaged<Calls>.fromOpaque(context).takeUnretainedValue()
-          #expect(threads == 128 && bytes == 100 << 10)
+          #expect(module == 0 && threads == 128 && bytes == 100 << 10)
           calls.all.append(
             (
               String(cString: name), blocks,
@@ -168,6 +170,11 @@ import Testing
       #expect(calls.all.isEmpty)
       try stream.synchronize()
       #expect(calls.all.map(\.values) == [[1.5, 4096, -7, -3]])
+      #expect(
+        throws: CUDAFailure.arguments(kernel: "second", expected: [4, 8, 8, 4], found: [4, 8])
+      ) {
+        try stream.launch(kernel, CUDALaunch("second", blocks: 5, [.float(1), .long(2)]))
+      }
 
       // A captured launch runs when its graph does, as often as that.
       let graph = try stream.capture { () throws(CUDAFailure) in

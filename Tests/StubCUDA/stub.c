@@ -14,6 +14,7 @@ typedef struct {
   const void *from;
   size_t bytes;
   char name[64];
+  int module;
   void *arguments[MOST];
   int count, blocks, threads, shared, byte;
   // y = xs · weightsᵀ, column-major as cuBLASLt has it.
@@ -24,11 +25,12 @@ typedef struct {
 } work;
 typedef struct { work *items; int count, room; } list;
 typedef struct { list queue, captured; int capturing; } stream;
-typedef struct { stream *of; } event;
-typedef struct { char name[64]; } function;
+typedef struct { stream *of; int timed; } event;
+typedef struct { int number; } module;
+typedef struct { char name[64]; int module, kernel, shared; } function;
 
 static struct { char name[64]; int code, from, calls, hidden; } rules[4 * MOST];
-static struct { char name[64]; int sizes[MOST], count; } kernels[MOST];
+static struct { char name[64]; int module, sizes[MOST], count; } kernels[64 * MOST];
 static int rule_count, kernel_count, alive, version, capability[2];
 static size_t memory, used, sizes[4096];
 static void *blocks[4096];
@@ -84,8 +86,9 @@ void stub_cuda_fail(const char *name, int code, int from) {
   rules[i].calls = 0;
 }
 void stub_cuda_hide(const char *name) { rules[rule(name)].hidden = 1; }
-void stub_cuda_declare(const char *name, const int *all, int count) {
-  if (kernel_count == MOST || count > MOST) abort();
+void stub_cuda_declare(int module, const char *name, const int *all, int count) {
+  if (kernel_count == 64 * MOST || count > MOST) abort();
+  kernels[kernel_count].module = module;
   snprintf(kernels[kernel_count].name, sizeof kernels[0].name, "%s", name);
   memcpy(kernels[kernel_count].sizes, all, (size_t)count * sizeof *all);
   kernels[kernel_count++].count = count;
@@ -137,7 +140,8 @@ static void perform(const work *w) {
   if (w->kind == COPY) memcpy(w->to, w->from, w->bytes);
   if (w->kind == FILL) memset(w->to, w->byte, w->bytes);
   if (w->kind == LAUNCH && on_launch)
-    on_launch(on_launch_context, w->name, (void **)w->arguments, w->blocks, w->threads, w->shared);
+    on_launch(on_launch_context, w->module, w->name, (void **)w->arguments, w->blocks, w->threads,
+              w->shared);
 }
 static void flush(stream *s) {
   for (int i = 0; s && i < s->queue.count; i++) perform(&s->queue.items[i]);
@@ -161,7 +165,7 @@ static int cuDeviceGetName(char *name, int n, int d) {
 static int cuDeviceTotalMem_v2(size_t *n, int d) { (void)d; *n = memory; return 0; }
 static int cuDeviceGetAttribute(int *x, int what, int d) {
   (void)d;
-  *x = what == 75 ? capability[0] : what == 76 ? capability[1] : what == 16 ? 4 : 0;
+  *x = what == 75 ? capability[0] : what == 76 ? capability[1] : what == 16 ? 5 : 0;
   return 0;
 }
 static int cuDevicePrimaryCtxRetain(void **c, int d) {
@@ -222,7 +226,12 @@ static int cuStreamSynchronize(stream *s) {
   flush(s);
   return 0;
 }
-static int cuEventCreate(event **e, unsigned f) { (void)f; *e = calloc(1, sizeof **e); alive++; return 0; }
+static int cuEventCreate(event **e, unsigned f) {
+  *e = calloc(1, sizeof **e);
+  (*e)->timed = f != 2;
+  alive++;
+  return 0;
+}
 static int cuEventDestroy_v2(event *e) { free(e); alive--; return 0; }
 static int cuEventRecord(event *e, stream *s) { e->of = s; say("cuEventRecord\n"); return 0; }
 static int cuEventSynchronize(event *e) { say("cuEventSynchronize\n"); flush(e->of); return 0; }
@@ -232,7 +241,11 @@ static int cuStreamWaitEvent(stream *s, event *e, unsigned f) {
   if (e->of != s) flush(e->of);
   return 0;
 }
-static int cuEventElapsedTime(float *t, event *a, event *b) { (void)a; (void)b; *t = 1; return 0; }
+// Every stretch of work takes a millisecond; events without times have none.
+static int cuEventElapsedTime(float *t, event *a, event *b) {
+  *t = 1;
+  return a->timed && b->timed ? 0 : 400;
+}
 static int copy(stream *s, void *to, const void *from, size_t n) {
   give(s, (work){.kind = COPY, .to = to, .from = from, .bytes = n});
   return 0;
@@ -256,41 +269,55 @@ static int cuMemsetD8Async(unsigned long long to, unsigned char byte, size_t n, 
   give(s, (work){.kind = FILL, .to = (void *)to, .byte = byte, .bytes = n});
   return 0;
 }
-static int cuModuleLoadData(void **m, const void *image) {
-  (void)image;
+static int cuModuleLoadData(module **m, const char *image) {
   CALL(cuModuleLoadData);
-  *m = malloc(1);
+  *m = malloc(sizeof **m);
+  // An empty array has no address.
+  (*m)->number = image && !strncmp(image, "stub ", 5) ? atoi(image + 5) : 0;
   alive++;
   say("cuModuleLoadData\n");
   return 0;
 }
-static int cuModuleUnload(void *m) { free(m); alive--; return 0; }
+static int cuModuleUnload(module *m) { free(m); alive--; return 0; }
 // Functions live as long as the process, as those of a driver do as long as their module.
-static int cuModuleGetFunction(function **f, void *m, const char *name) {
-  (void)m;
+static int cuModuleGetFunction(function **f, module *m, const char *name) {
   CALL(cuModuleGetFunction);
   *f = calloc(1, sizeof **f);
   snprintf((*f)->name, sizeof (*f)->name, "%s", name);
+  (*f)->module = m->number;
+  (*f)->kernel = -1;
+  (*f)->shared = 48 << 10;
+  for (int k = 0; k < kernel_count; k++)
+    if (kernels[k].module == m->number && !strcmp(kernels[k].name, name)) (*f)->kernel = k;
+  return 0;
+}
+static int cuFuncGetParamInfo(function *f, size_t i, size_t *offset, size_t *size) {
+  if (f->kernel < 0) return 801;
+  if (i >= (size_t)kernels[f->kernel].count) return 1;
+  *offset = 0;
+  *size = (size_t)kernels[f->kernel].sizes[i];
   return 0;
 }
 static int cuFuncSetAttribute(function *f, int what, int value) {
   say("cuFuncSetAttribute %s %d %d\n", f->name, what, value);
+  if (what != 8 || value > 227 << 10) return 1;
+  f->shared = value;
   return 0;
 }
 static int cuLaunchKernel(function *f, unsigned x, unsigned y, unsigned z, unsigned tx, unsigned ty,
                           unsigned tz, unsigned shared, stream *s, void **arguments, void **extra) {
   (void)y; (void)z; (void)ty; (void)tz; (void)extra;
   CALL(cuLaunchKernel);
-  work w = {.kind = LAUNCH, .blocks = (int)x, .threads = (int)tx, .shared = (int)shared};
+  if (x == 0 || tx == 0 || tx > 1024 || (int)shared > f->shared) return 1;
+  work w = {.kind = LAUNCH, .module = f->module, .blocks = (int)x, .threads = (int)tx,
+            .shared = (int)shared};
   snprintf(w.name, sizeof w.name, "%s", f->name);
-  for (int k = 0; k < kernel_count; k++) {
-    if (strcmp(kernels[k].name, f->name)) continue;
-    w.count = kernels[k].count;
-    for (int i = 0; i < w.count; i++) {
-      // Arguments are read now, whenever the launch runs.
-      if (posix_memalign(&w.arguments[i], 64, (size_t)kernels[k].sizes[i] + 64)) return 2;
-      memcpy(w.arguments[i], arguments[i], (size_t)kernels[k].sizes[i]);
-    }
+  w.count = f->kernel < 0 ? 0 : kernels[f->kernel].count;
+  for (int i = 0; i < w.count; i++) {
+    // Arguments are read now, whenever the launch runs.
+    const size_t bytes = (size_t)kernels[f->kernel].sizes[i];
+    if (posix_memalign(&w.arguments[i], 64, bytes + 64)) return 2;
+    memcpy(w.arguments[i], arguments[i], bytes);
   }
   say("cuLaunchKernel %s %u %u %u\n", f->name, x, tx, shared);
   give(s, w);
@@ -436,6 +463,7 @@ void *stub_cuda_symbol(const char *name) {
       FUNCTION(cuMemcpyHtoDAsync_v2), FUNCTION(cuMemcpyDtoHAsync_v2),
       FUNCTION(cuMemcpyDtoDAsync_v2), FUNCTION(cuMemsetD8Async), FUNCTION(cuModuleLoadData),
       FUNCTION(cuModuleUnload), FUNCTION(cuModuleGetFunction), FUNCTION(cuFuncSetAttribute),
+      FUNCTION(cuFuncGetParamInfo),
       FUNCTION(cuLaunchKernel), FUNCTION(cuStreamBeginCapture_v2), FUNCTION(cuStreamEndCapture),
       FUNCTION(cuGraphInstantiateWithFlags), FUNCTION(cuGraphLaunch), FUNCTION(cuGraphDestroy),
       FUNCTION(cuGraphExecDestroy), FUNCTION(cuTensorMapEncodeTiled),

@@ -54,6 +54,8 @@ public final class CUDAAttention {
     case kernel(CUDAAttentionKernel.Unsupported)
     /// The driver or the compiler.
     case device(CUDAFailure)
+    /// Blocks wait for each other, so that all of them must run at a time.
+    case workers(Int, most: Int)
     /// TMA reads whole boxes of sixteen tokens.
     case pageSize(Int)
     /// Tensors and masks of a batch are more than was said.
@@ -77,6 +79,8 @@ public final class CUDAAttention {
   ///   - storedType: Of keys and values.
   ///   - tile: Which engine multiplies; by default what suits the bounds, which is a guess from the
   ///     rows of a request.
+  ///   - workers: Blocks of the kernel; by default one for each multiprocessor, which is also the most,
+  ///     since blocks wait for each other.
   ///   - bounds: The most that a batch may have.
   ///   - dataBytes: The most that a batch's tensors and masks take.
   ///   - module: Compiles and loads a kernel.
@@ -84,13 +88,15 @@ public final class CUDAAttention {
     _ context: CUDAContext, host: CPUDevice, shape: AttentionShape,
     variant: AttentionVariant = .causal, queryType: ElementType = .bfloat16,
     storedType: ElementType = .bfloat16, tile: CUDAAttentionKernel.Tile? = nil,
-    bounds: AttentionBounds, dataBytes: Int = 0,
+    workers: Int? = nil, bounds: AttentionBounds, dataBytes: Int = 0,
     module: @escaping (CUDASource) throws(CUDAFailure) -> CUDAModule
   ) throws(Failure) {
+    let most = context.device.multiprocessors
+    let workers = workers ?? most
+    if workers > most { throw .workers(workers, most: most) }
     do throws(AttentionPlan.Failure) {
       plan = try AttentionPlan(
-        device: host, shape: shape, variant: variant, workers: context.device.multiprocessors,
-        bounds: bounds)
+        device: host, shape: shape, variant: variant, workers: workers, bounds: bounds)
     } catch { throw .plan(error) }
     (self.context, self.module) = (context, module)
     (self.queryType, self.storedType) = (queryType, storedType)

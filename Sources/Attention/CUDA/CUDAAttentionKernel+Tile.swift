@@ -43,6 +43,8 @@ extension CUDAAttention.Failure: CustomStringConvertible {
     case .plan(let failure): failure.description
     case .kernel(let reason): reason.description
     case .device(let failure): failure.description
+    case .workers(let count, let most):
+      "CUDA attention: \(count) blocks; the device runs \(most) at a time"
     case .pageSize(let size):
       "CUDA attention: pages of \(size) tokens; TMA reads multiples of "
         + "\(CUDAAttentionKernel.boxTokens)"

@@ -7,7 +7,7 @@ import Tensors
 extension OperatorCase {
   static func states(_ type: ElementType) -> OperatorCase {
     OperatorCase(name: "states-\(type.rawValue)", family: .states, type: type, limit: limit(type)) {
-      program, operators, device in
+      bench, operators, device in
       var noise = Noise(6)
       var worst = 0.0
       let (rows, heads) = (5, 3)
@@ -16,16 +16,16 @@ extension OperatorCase {
           let logOfBase = base == .two ? log(Float(2)) : 1
           // Empty states have outputs that are no numbers.
           func state(_ rows: Int, isEmpty: (Int, Int) -> Bool) -> (Grid, Grid) {
-            let outputs = Grid(type, rows, heads * dimension, padding: 0) { row, column in
+            let outputs = Grid(bench, type, rows, heads * dimension, padding: 0) { row, column in
               isEmpty(row, column / dimension) ? .nan : noise.float()
             }
-            let lse = Grid(.float32, rows, heads, padding: 0) { row, head in
+            let lse = Grid(bench, .float32, rows, heads, padding: 0) { row, head in
               isEmpty(row, head) ? -.infinity : noise.float() * 4
             }
             return (outputs, lse)
           }
-          func arguments(_ s: (Grid, Grid)) -> CUDAOperators.States {
-            CUDAOperators.States(
+          func arguments(_ s: (Grid, Grid)) throws -> CUDAOperators.States {
+            try CUDAOperators.States(
               outputs: s.0.address, logSumExps: s.1.address, logOfBase: logOfBase)
           }
           func reference(_ s: (Grid, Grid)) -> ((Grid, Grid), AttentionStates) {
@@ -41,36 +41,38 @@ extension OperatorCase {
           let (kept, expected) = reference(a)
           let (other, second) = reference(b)
           try device.mergeStateInPlace(expected, second, mask: mask.map { $0 != 0 })
-          let lists = Lists()
-          try program.run(
+          let lists = Lists(bench)
+          try bench.run(
             operators.mergeState(
               arguments(a), arguments(b), mask: lists(mask), into: arguments(a), rows: rows,
-              heads: heads, dimension: dimension), blocks: blocks)
+              heads: heads, dimension: dimension))
           worst = max(worst, a.0.error(kept.0), a.1.error(kept.1))
 
           let many = state(11) { ($0 + $1) % 4 == 0 || $0 > 8 }
           let (copies, all) = reference(many)
           let offsets = [0, 0, 1, 6, 9, 11]
           let result = (
-            Grid(type, rows, heads * dimension, padding: 0), Grid(.float32, rows, heads, padding: 0)
+            Grid(bench, type, rows, heads * dimension, padding: 0),
+            Grid(bench, .float32, rows, heads, padding: 0)
           )
           let (merged, target) = reference(result)
           try device.mergeStates(all, index: RaggedIndex(offsets: offsets), into: target)
-          try program.run(
+          try bench.run(
             operators.mergeStates(
               arguments(many), offsets: lists(offsets.map { Int32($0) }), into: arguments(result),
-              rows: rows, heads: heads, dimension: dimension), blocks: blocks)
+              rows: rows, heads: heads, dimension: dimension))
           worst = max(worst, result.0.error(merged.0), result.1.error(merged.1))
           let even = AttentionStates(
             outputs: all.outputs.rows(0..<2 * rows), logSumExps: all.logSumExps.rows(0..<2 * rows),
             base: base)
           try device.mergeStates(even, count: 2, into: target)
-          try program.run(
+          try bench.run(
             operators.mergeStates(
               arguments(many), count: 2, into: arguments(result), rows: rows, heads: heads,
-              dimension: dimension), blocks: blocks)
+              dimension: dimension))
           worst = max(worst, result.0.error(merged.0), result.1.error(merged.1))
-          withExtendedLifetime((lists, other, copies)) {}
+          // Their views are of memory that these own.
+          withExtendedLifetime((other, copies)) {}
         }
       }
       return worst
@@ -88,12 +90,12 @@ extension OperatorCase {
       return OperatorCase(
         name: "pages-\(stored.rawValue)-\(type.rawValue)", family: .pages, type: type,
         storedType: stored, limit: 0
-      ) { program, operators, device in
+      ) { bench, operators, device in
         var noise = Noise(7)
         let (heads, dimension, valueDimension, pageSize, pages) = (3, 40, 21, 5, 4)
         let size: Float = stored == .int8 ? 90 : stored == .float8E4M3 ? 300 : 3
-        let keys = Grid(type, 6, heads * dimension) { _, _ in noise.float() * size }
-        let values = Grid(type, 6, heads * valueDimension) { _, _ in noise.float() * size }
+        let keys = Grid(bench, type, 6, heads * dimension) { _, _ in noise.float() * size }
+        let values = Grid(bench, type, 6, heads * valueDimension) { _, _ in noise.float() * size }
         let slots = [7, 0, -1, 19, 4, 5]
         let scales: [Float] = [1, 0.5, 0.75]
         let cache = try PagedKVCache(
@@ -104,10 +106,10 @@ extension OperatorCase {
         try cache.append(
           keys: copies.0.view, values: copies.1.view, slots: slots, on: device)
         // Tokens of a head follow each other in one pool, heads of a token in the other.
-        let keyRows = Grid(stored, pages * heads * pageSize, dimension, padding: 0)
-        let valueRows = Grid(stored, pages * pageSize, heads * valueDimension, padding: 0)
-        let lists = Lists()
-        try program.run(
+        let keyRows = Grid(bench, stored, pages * heads * pageSize, dimension, padding: 0)
+        let valueRows = Grid(bench, stored, pages * pageSize, heads * valueDimension, padding: 0)
+        let lists = Lists(bench)
+        try bench.run(
           operators.append(
             keys.matrix,
             to: .init(
@@ -117,8 +119,7 @@ extension OperatorCase {
             to: .init(
               valueRows.address, page: pageSize * heads * valueDimension, head: valueDimension,
               token: heads * valueDimension, scales: lists(scales)),
-            slots: lists(slots.map { Int32($0) }), pageSize: pageSize, heads: heads),
-          blocks: blocks)
+            slots: lists(slots.map { Int32($0) }), pageSize: pageSize, heads: heads))
         var worst = 0.0
         for slot in 0..<pages * pageSize {
           for head in 0..<heads {
@@ -138,14 +139,14 @@ extension OperatorCase {
             }
           }
         }
-        withExtendedLifetime((lists, keys, values, copies)) {}
+        withExtendedLifetime(copies) {}
         return worst
       }
     }
   }
 
   static var bits: OperatorCase {
-    OperatorCase(name: "bits", family: .bits, type: .float32, limit: 0) { program, operators, _ in
+    OperatorCase(name: "bits", family: .bits, type: .float32, limit: 0) { bench, operators, _ in
       var noise = Noise(8)
       let shapes = [(3, 7), (0, 5), (1, 1), (8, 8), (5, 777)].map {
         PackedMask.Shape(queries: $0.0, keys: $0.1)
@@ -154,16 +155,16 @@ extension OperatorCase {
         (0..<shape.queries * shape.keys).map { _ in noise.word() % 2 == 0 }
       }
       let expected = try PackedMask(values, shapes: shapes)
-      let lists = Lists()
-      let bytes = lists([UInt8](repeating: 0xff, count: expected.bytes.count + 1))
+      let lists = Lists(bench)
+      let bytes = try lists([UInt8](repeating: 0xff, count: expected.bytes.count + 1))
       let found = lists.elements(UInt8.self)
       let offsets = values.reduce(into: [0]) { $0.append(($0.last ?? 0) + $1.count) }
       for isHighestFirst in [false, true] {
-        try program.run(
+        try bench.run(
           operators.packBits(
             lists(values.flatMap { $0.map { $0 ? 2 as UInt8 : 0 } }), offsets: lists(offsets),
             into: bytes, byteOffsets: lists(expected.offsets), segments: shapes.count,
-            isHighestFirst: isHighestFirst), blocks: blocks)
+            isHighestFirst: isHighestFirst))
         for (i, byte) in expected.bytes.enumerated() {
           var reversed: UInt8 = 0
           for bit in 0..<8 where byte >> UInt8(bit) & 1 != 0 { reversed |= 0x80 >> UInt8(bit) }
@@ -171,7 +172,6 @@ extension OperatorCase {
         }
         if found[expected.bytes.count] != 0xff { return .infinity }
       }
-      withExtendedLifetime(lists) {}
       return 0
     }
   }

@@ -6,20 +6,20 @@ import Tensors
 extension OperatorCase {
   static func norm(_ type: ElementType) -> OperatorCase {
     OperatorCase(name: "norm-\(type.rawValue)", family: .norm, type: type, limit: limit(type)) {
-      program, operators, device in
+      bench, operators, device in
       var noise = Noise(1)
       var worst = 0.0
       for (width, heads) in [(1, 1), (40, 5), (777, 1), (256, 2)] {
-        let lists = Lists()
-        let x = noise.grid(type, 7, width * heads)
+        let lists = Lists(bench)
+        let x = noise.grid(bench, type, 7, width * heads)
         let (weight, bias) = (noise.floats(width), noise.floats(width))
-        let (weights, biases) = (lists(weight), lists(bias))
+        let (weights, biases) = (try lists(weight), try lists(bias))
         for offset in [Float(0), 1] {
-          let (y, z) = (Grid(type, 7, width * heads), x.floats())
-          try program.run(
+          let (y, z) = (Grid(bench, type, 7, width * heads), x.floats())
+          try bench.run(
             operators.rmsNorm(
               x.matrix, weight: weights, offset: offset, epsilon: 1e-5, heads: heads, into: y.matrix
-            ), blocks: blocks)
+            ))
           if offset == 0 {
             try device.rmsNorm(z.view, weight: weight, epsilon: 1e-5, heads: heads, into: z.view)
           } else {
@@ -30,27 +30,25 @@ extension OperatorCase {
         }
         guard heads == 1 else { continue }
         for terms in [CUDAAddress.none, biases] {
-          let (y, z) = (Grid(type, 7, width), x.floats())
-          try program.run(
+          let (y, z) = (Grid(bench, type, 7, width), x.floats())
+          try bench.run(
             operators.layerNorm(
-              x.matrix, weight: weights, bias: terms, epsilon: 1e-3, into: y.matrix),
-            blocks: blocks)
+              x.matrix, weight: weights, bias: terms, epsilon: 1e-3, into: y.matrix))
           try device.layerNorm(
             z.view, weight: weight, bias: terms == .none ? nil : bias, epsilon: 1e-3, into: z.view)
           worst = max(worst, y.error(z))
         }
         // In place: the result takes the addend's memory. The sum is kept in the type, rounded.
-        let delta = noise.grid(type, 7, width)
-        let residual = noise.grid(type, 7, width)
-        let sum = Grid(type, 7, width) { residual[$0, $1] + delta[$0, $1] }
+        let delta = noise.grid(bench, type, 7, width)
+        let residual = noise.grid(bench, type, 7, width)
+        let sum = Grid(bench, type, 7, width) { residual[$0, $1] + delta[$0, $1] }
         let expected = sum.floats()
         try device.gemmaRMSNorm(expected.view, weight: weight, epsilon: 1e-5, into: expected.view)
-        try program.run(
+        try bench.run(
           operators.fusedAddRMSNorm(
             delta.matrix, residual: residual.matrix, weight: weights, offset: 1, epsilon: 1e-5,
-            into: delta.matrix), blocks: blocks)
+            into: delta.matrix))
         worst = max(worst, delta.error(expected), residual.error(sum))
-        withExtendedLifetime((lists, x)) {}
       }
       return worst
     }
@@ -58,7 +56,7 @@ extension OperatorCase {
 
   static func rotary(_ type: ElementType) -> OperatorCase {
     OperatorCase(name: "rotary-\(type.rawValue)", family: .rotary, type: type, limit: limit(type)) {
-      program, operators, device in
+      bench, operators, device in
       var noise = Noise(2)
       var worst = 0.0
       let positions = [0, 1, 7, 777, 131_071, 1_000_003, 2_000_000_011]
@@ -76,17 +74,16 @@ extension OperatorCase {
           // Heads of 48 elements, of which 40 are turned, from the fifth on.
           let embedding = try RotaryEmbedding(
             pairing: pairing, dimension: 40, scaling: scaling, sequenceLength: 10_000)
-          let lists = Lists()
-          let x = noise.grid(type, positions.count, 3 * 48)
+          let lists = Lists(bench)
+          let x = noise.grid(bench, type, positions.count, 3 * 48)
           let expected = x.floats()
           var table = RotaryTable(embedding)
           table.fill(positions: positions)
           try device.rotate(expected.view, heads: 3, by: table, first: 5)
-          try program.run(
+          try bench.run(
             operators.rotate(
               x.matrix, heads: 3, embedding, turns: lists(embedding.turns),
-              positions: lists(positions.map { Int32($0) }), first: 5), blocks: blocks)
-          withExtendedLifetime(lists) {}
+              positions: lists(positions.map { Int32($0) }), first: 5))
           worst = max(worst, x.error(expected))
         }
       }
@@ -97,31 +94,35 @@ extension OperatorCase {
   static func activation(_ type: ElementType) -> OperatorCase {
     OperatorCase(
       name: "activation-\(type.rawValue)", family: .activation, type: type, limit: limit(type)
-    ) { program, operators, device in
+    ) { bench, operators, device in
       var noise = Noise(3)
       var worst = 0.0
       for columns in [1, 37, 700] {
-        let gate = Grid(type, 5, columns) { _, _ in noise.float() * 6 }
-        let up = noise.grid(type, 5, columns)
+        let gate = Grid(bench, type, 5, columns) { _, _ in noise.float() * 6 }
+        let up = noise.grid(bench, type, 5, columns)
         let (g, u) = (gate.floats(), up.floats())
-        func compare(_ launch: (CUDAMatrix) -> CUDALaunch, _ reference: (MatrixView) throws -> Void)
+        func compare(
+          _ launch: (CUDAMatrix) throws -> CUDALaunch, _ reference: (MatrixView) throws -> Void
+        )
           throws
         {
-          let (y, z) = (Grid(type, 5, columns), Grid(.float32, 5, columns, padding: 0))
-          try program.run(launch(y.matrix), blocks: blocks)
+          let (y, z) = (
+            Grid(bench, type, 5, columns), Grid(bench, .float32, 5, columns, padding: 0)
+          )
+          try bench.run(launch(y.matrix))
           try reference(z.view)
           worst = max(worst, y.error(z))
         }
-        try compare({ operators.siluAndMultiply(gate.matrix, up.matrix, into: $0) }) {
+        try compare({ try operators.siluAndMultiply(gate.matrix, up.matrix, into: $0) }) {
           try device.siluAndMultiply(g.view, u.view, into: $0)
         }
-        try compare({ operators.geluTanhAndMultiply(gate.matrix, up.matrix, into: $0) }) {
+        try compare({ try operators.geluTanhAndMultiply(gate.matrix, up.matrix, into: $0) }) {
           try device.geluTanhAndMultiply(g.view, u.view, into: $0)
         }
-        try compare({ operators.geluAndMultiply(gate.matrix, up.matrix, into: $0) }) {
+        try compare({ try operators.geluAndMultiply(gate.matrix, up.matrix, into: $0) }) {
           try device.geluAndMultiply(g.view, u.view, into: $0)
         }
-        try compare({ operators.gelu(gate.matrix, into: $0) }) {
+        try compare({ try operators.gelu(gate.matrix, into: $0) }) {
           try device.gelu(g.view, into: $0)
         }
       }
@@ -131,11 +132,11 @@ extension OperatorCase {
 
   static func softmax(_ type: ElementType) -> OperatorCase {
     OperatorCase(name: "softmax-\(type.rawValue)", family: .softmax, type: type, limit: limit(type))
-    { program, operators, device in
+    { bench, operators, device in
       var noise = Noise(4)
       var worst = 0.0
       for columns in [1, 130, 1009] {
-        let x = Grid(type, 6, columns) { row, column in
+        let x = Grid(bench, type, 6, columns) { row, column in
           // Rows of −∞, with −∞, and with NaN.
           switch row {
           case 3: -.infinity
@@ -145,15 +146,13 @@ extension OperatorCase {
           }
         }
         for temperatures in [[Float(0.7)], [1, 0.5, 2, 1, 1e-3, 1]] {
-          let lists = Lists()
-          let y = Grid(type, 6, columns) { x[$0, $1] }
+          let lists = Lists(bench)
+          let y = Grid(bench, type, 6, columns) { x[$0, $1] }
           let expected = x.floats()
           try device.softmax(expected.view, temperatures: temperatures)
-          try program.run(
+          try bench.run(
             operators.softmax(
-              y.matrix, temperatures: lists(temperatures), isPerRow: temperatures.count > 1),
-            blocks: blocks)
-          withExtendedLifetime(lists) {}
+              y.matrix, temperatures: lists(temperatures), isPerRow: temperatures.count > 1))
           worst = max(worst, y.error(expected))
         }
       }
@@ -169,7 +168,7 @@ extension OperatorCase {
       return OperatorCase(
         name: "rows-\(stored.rawValue)-\(type.rawValue)", family: .rows, type: type,
         storedType: stored, limit: 0
-      ) { program, operators, _ in
+      ) { bench, operators, _ in
         var noise = Noise(5)
         let (tableRows, columns) = (5, 2 * 256)
         let bytes = AlignedBuffer(
@@ -183,22 +182,21 @@ extension OperatorCase {
             bytes: UnsafeRawBufferPointer(bytes.bytes), owner: bytes)
         else { return .infinity }
         let elements = tensor.dequantized()
-        let lists = Lists()
-        let table = CUDAAddress(bits: UInt64(UInt(bitPattern: bytes.bytes.baseAddress)))
+        let lists = Lists(bench)
+        let table = try bench.share(bytes)
         let ids = [3, 0, -1, 4, 5, 3, 1]
-        let y = Grid(type, ids.count, columns)
-        try program.run(
+        let y = Grid(bench, type, ids.count, columns)
+        try bench.run(
           operators.gather(
             table, tableRows: tableRows, ids: lists(ids.map { Int32($0) }), factor: 0.5,
-            into: y.matrix), blocks: blocks)
-        let named = Grid(type, ids.count, columns) { row, column in
+            into: y.matrix))
+        let named = Grid(bench, type, ids.count, columns) { row, column in
           (0..<tableRows).contains(ids[row]) ? elements[ids[row] * columns + column] * 0.5 : 0
         }
-        let z = Grid(type, tableRows, columns)
-        try program.run(
-          operators.gather(table, tableRows: tableRows, into: z.matrix), blocks: blocks)
-        let all = Grid(type, tableRows, columns) { elements[$0 * columns + $1] }
-        withExtendedLifetime((lists, bytes)) {}
+        let z = Grid(bench, type, tableRows, columns)
+        try bench.run(
+          operators.gather(table, tableRows: tableRows, into: z.matrix))
+        let all = Grid(bench, type, tableRows, columns) { elements[$0 * columns + $1] }
         return max(y.error(named), z.error(all))
       }
     }

@@ -6,9 +6,9 @@ extension OperatorCase {
   /// Draws beside the processor's and beside the filtered distribution in Double.
   static func sampling(_ type: ElementType) -> OperatorCase {
     OperatorCase(name: "sampling-\(type.rawValue)", family: .sampling, type: type, limit: 1) {
-      program, operators, device in
+      bench, operators, device in
       try max(
-        unfiltered(type, program, operators, device), frequencies(type, program, operators))
+        unfiltered(type, bench, operators, device), frequencies(type, bench, operators))
     }
   }
 
@@ -17,12 +17,12 @@ extension OperatorCase {
   /// Both invert the same sums at the same number. Greedy draws, and rows without weight, differ
   /// nowhere.
   private static func unfiltered(
-    _ type: ElementType, _ program: Emulator.Program, _ operators: CUDAOperators,
+    _ type: ElementType, _ bench: Workbench, _ operators: CUDAOperators,
     _ device: CPUDevice
   ) throws -> Double {
     var noise = Noise(9)
     let (rows, columns) = (100, 2077)
-    let x = Grid(type, rows, columns) { row, column in
+    let x = Grid(bench, type, rows, columns) { row, column in
       switch row {
       case 0: -.infinity
       case 1: column % 7 == 3 ? .nan : noise.float()
@@ -36,21 +36,21 @@ extension OperatorCase {
     }
     var worst = 0.0
     for temperatures in [(0..<rows).map { 0.5 + Float($0 % 5) / 4 }, [0], [1]] {
-      let lists = Lists()
+      let lists = Lists(bench)
       let draws = CUDAOperators.Draws(
-        seeds: lists(points.map(\.seed)), counters: lists(points.map(\.counter)))
-      let tokens = lists([Int32](repeating: -2, count: rows))
+        seeds: try lists(points.map(\.seed)), counters: try lists(points.map(\.counter)))
+      let tokens = try lists([Int32](repeating: -2, count: rows))
       let found = lists.elements(Int32.self)
-      try program.run(
+      try bench.run(
         operators.sampleFromLogits(
           x.matrix, temperatures: lists(temperatures), isPerRow: temperatures.count > 1, draws,
-          into: tokens), blocks: blocks)
+          into: tokens))
       let copy = x.floats()
       let expected = try device.sampleFromLogits(
         copy.view, temperatures: temperatures, random: points)
       let different = (0..<rows).filter { Int(found[$0]) != expected[$0] ?? -1 }.count
       worst = max(worst, Double(different) * (temperatures == [0] ? 100 : 1))
-      withExtendedLifetime((lists, copy)) {}
+      withExtendedLifetime(copy) {}
     }
     return worst
   }
@@ -66,34 +66,32 @@ extension OperatorCase {
   /// Whether many draws have the filtered distribution: χ² over its tokens in units of its mean plus
   /// six deviations, infinite where a token is drawn that the filter excludes.
   private static func frequencies(
-    _ type: ElementType, _ program: Emulator.Program, _ operators: CUDAOperators
+    _ type: ElementType, _ bench: Workbench, _ operators: CUDAOperators
   ) throws -> Double {
     let (rows, columns) = (400, 45)
     var worst = 0.0
     for (number, filter) in filters.enumerated() {
       // Weights that a type holds exactly, with many ties, in a scattered order.
       func weight(_ column: Int) -> Double { Double(1 + column * 17 % columns / 4) / 16 }
-      let probabilities = Grid(type, rows, columns) { Float(weight($1)) }
+      let probabilities = Grid(bench, type, rows, columns) { Float(weight($1)) }
       let kept = filtered((0..<columns).map(weight), filter)
-      let lists = Lists()
+      let lists = Lists(bench)
       var draws = CUDAOperators.Draws(
-        seeds: lists([UInt64](repeating: UInt64(number + 3), count: rows)),
-        counters: lists((0..<rows).map { UInt64($0) }))
-      draws.topK = lists([Int32](repeating: Int32(filter.topK), count: rows))
-      draws.topP = lists([Float](repeating: filter.topP, count: rows))
-      draws.minP = lists([Float](repeating: filter.minP, count: rows))
+        seeds: try lists([UInt64](repeating: UInt64(number + 3), count: rows)),
+        counters: try lists((0..<rows).map { UInt64($0) }))
+      draws.topK = try lists([Int32](repeating: Int32(filter.topK), count: rows))
+      draws.topP = try lists([Float](repeating: filter.topP, count: rows))
+      draws.minP = try lists([Float](repeating: filter.minP, count: rows))
       draws.order = filter.order
-      let tokens = lists([Int32](repeating: -2, count: rows))
+      let tokens = try lists([Int32](repeating: -2, count: rows))
       let found = lists.elements(Int32.self)
-      try program.run(
-        operators.sampleFromProbabilities(probabilities.matrix, draws, into: tokens),
-        blocks: blocks)
+      try bench.run(
+        operators.sampleFromProbabilities(probabilities.matrix, draws, into: tokens))
       var counts = [Int](repeating: 0, count: columns)
       for row in 0..<rows {
         guard counts.indices.contains(Int(found[row])) else { return .infinity }
         counts[Int(found[row])] += 1
       }
-      withExtendedLifetime((lists, probabilities)) {}
       var (statistic, freedom) = (0.0, -1.0)
       for (count, probability) in zip(counts, kept) {
         if probability == 0 && count > 0 { return .infinity }

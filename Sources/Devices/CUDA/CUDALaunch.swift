@@ -66,6 +66,15 @@ public struct CUDALaunch: Sendable, Hashable {
       }
     }
 
+    /// Its size.
+    var byteCount: Int {
+      switch self {
+      case .address, .long: 8
+      case .int, .float: 4
+      case .bytes(let bytes): bytes.count
+      }
+    }
+
     private static func bytes(of value: some BitwiseCopyable) -> [UInt8] {
       withUnsafeBytes(of: value) { Array($0) }
     }

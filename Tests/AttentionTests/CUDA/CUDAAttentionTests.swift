@@ -100,8 +100,8 @@ import Testing
           }
           let captured = calls(since: &count)
           #expect(captured.first == "cuStreamBeginCapture")
-          // Rows of a group on tensor cores: a block for each of the device's four processors.
-          #expect(captured.filter { $0.hasPrefix("cuLaunchKernel attention 4 ") }.count == 3)
+          // Rows of a group on tensor cores: a block for each of the device's five processors.
+          #expect(captured.filter { $0.hasPrefix("cuLaunchKernel attention 5 ") }.count == 3)
           #expect(captured.count == 5)
           continue
         }
@@ -138,6 +138,12 @@ import Testing
       #expect(throws: CUDAAttention.Failure.self) {
         try attention.update(
           batch([(1, 1), (1, 1), (1, 1), (1, 1), (1, 1)]), on: setting.stream)
+      }
+      #expect(throws: CUDAAttention.Failure.workers(6, most: 5)) {
+        try CUDAAttention(
+          setting.context, host: setting.host, shape: shape, workers: 6,
+          bounds: AttentionBounds(requests: 1, queryRows: 1, pages: 1)
+        ) { source throws(CUDAFailure) in try CUDAModule(setting.context, source, code: []) }
       }
       // A batch that was refused leaves none.
       #expect(throws: CUDAAttention.Failure.noBatch) { try run(attention, setting) }

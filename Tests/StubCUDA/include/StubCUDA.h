@@ -15,11 +15,12 @@ void stub_cuda_reset(int version, int major, int minor, size_t memory);
 void stub_cuda_fail(const char *function, int code, int from);
 // Hides a function, as an older driver does.
 void stub_cuda_hide(const char *function);
-// The sizes of a kernel's arguments, which launches copy.
-void stub_cuda_declare(const char *kernel, const int *sizes, int count);
+// The sizes of a kernel's arguments, which launches copy. A module whose code is the text `stub N` has
+// the number N, any other 0.
+void stub_cuda_declare(int module, const char *kernel, const int *sizes, int count);
 // What a launch calls when its turn has come.
-typedef void (*stub_cuda_kernel)(void *context, const char *name, void **arguments, int blocks,
-                                 int threads, int shared_bytes);
+typedef void (*stub_cuda_kernel)(void *context, int module, const char *name, void **arguments,
+                                 int blocks, int threads, int shared_bytes);
 void stub_cuda_on_launch(stub_cuda_kernel kernel, void *context);
 // The calls so far, one a line: `cuMemcpyHtoDAsync 4096`.
 const char *stub_cuda_log(void);

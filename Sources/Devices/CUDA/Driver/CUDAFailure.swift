@@ -18,6 +18,8 @@ public enum CUDAFailure: Error, Hashable, Sendable {
   case noCompiler(NVRTC.Unavailable)
   /// A kernel has no code.
   case kernel(NVRTC.Failure)
+  /// A launch's arguments are of other sizes in bytes than the kernel's parameters.
+  case arguments(kernel: String, expected: [Int], found: [Int])
   /// The device has not that much memory left.
   case outOfMemory(bytes: Int, free: Int, of: Int)
   /// A call failed with CUDA's error number, whose name follows.
@@ -43,6 +45,8 @@ extension CUDAFailure: CustomStringConvertible {
       "no kernels for \(device) of compute capability \(capability); expected 8.0 to 10.x"
     case .noCompiler(let reason): "\(reason)"
     case .kernel(let reason): "\(reason)"
+    case .arguments(let kernel, let expected, let found):
+      "the kernel \(kernel) has parameters of \(expected) bytes; the launch gives \(found)"
     case .outOfMemory(let bytes, let free, let all):
       "no memory for \(bytes) bytes on the GPU: \(free) of \(all) are free"
     case .failed(let call, let code, let name): "\(call) failed with error \(code), \(name)"

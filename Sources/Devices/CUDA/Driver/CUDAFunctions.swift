@@ -46,6 +46,11 @@ struct CUDAFunctions: Sendable {
   let function:
     @convention(c) (UnsafeMutablePointer<Handle>, Handle, UnsafePointer<CChar>) -> Status
   let setFunctionAttribute: @convention(c) (Handle, Int32, Int32) -> Status
+  /// Of drivers of CUDA 12.4 and later.
+  let parameter:
+    (
+      @convention(c) (Handle, Int, UnsafeMutablePointer<Int>, UnsafeMutablePointer<Int>) -> Status
+    )?
   let launch:
     @convention(c) (
       Handle, UInt32, UInt32, UInt32, UInt32, UInt32, UInt32, UInt32, Handle,
@@ -100,6 +105,7 @@ struct CUDAFunctions: Sendable {
     unloadModule = try library.function("cuModuleUnload")
     function = try library.function("cuModuleGetFunction")
     setFunctionAttribute = try library.function("cuFuncSetAttribute")
+    parameter = try? library.function("cuFuncGetParamInfo")
     launch = try library.function("cuLaunchKernel")
     beginCapture = try library.function("cuStreamBeginCapture_v2")
     endCapture = try library.function("cuStreamEndCapture")

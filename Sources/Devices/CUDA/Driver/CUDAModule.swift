@@ -32,7 +32,26 @@ public final class CUDAModule: Sendable {
       }
     }
     return CUDAKernel(
-      module: self, handle: function, threads: source.threads, sharedBytes: bytes)
+      module: self, handle: function, name: name, threads: source.threads, sharedBytes: bytes,
+      parameterBytes: parameters(function))
+  }
+
+  /// The sizes of a kernel's parameters, where the driver tells.
+  private func parameters(_ function: CUDAFunctions.Handle) -> [Int]? {
+    var sizes: [Int] = []
+    while true {
+      var (offset, size) = (0, 0)
+      let status = context.library {
+        // 801 is CUDA_ERROR_NOT_SUPPORTED.
+        context.driver.functions.parameter?(function, sizes.count, &offset, &size) ?? 801
+      }
+      // 1 is CUDA_ERROR_INVALID_VALUE: there is no such parameter.
+      switch status {
+      case 0: sizes.append(size)
+      case 1: return sizes
+      default: return nil
+      }
+    }
   }
 }
 
@@ -41,10 +60,23 @@ public struct CUDAKernel: Sendable {
   /// Keeps the code loaded.
   let module: CUDAModule
   nonisolated(unsafe) let handle: CUDAFunctions.Handle
+  /// Its name in the text.
+  public let name: String
   /// Threads of a block.
   public let threads: Int
   /// Dynamic shared memory of a block.
   public let sharedBytes: Int
+  /// The sizes of its parameters; nil where the driver is too old to tell.
+  let parameterBytes: [Int]?
+
+  /// Refuses a launch whose arguments are not the kernel's parameters: the driver would read past them.
+  func check(_ launch: CUDALaunch) throws(CUDAFailure) {
+    guard let parameterBytes else { return }
+    let sizes = launch.arguments.map(\.byteCount)
+    if launch.entryPoint != name || sizes != parameterBytes {
+      throw .arguments(kernel: name, expected: parameterBytes, found: sizes)
+    }
+  }
 }
 
 /// NVRTC for a device: modules by their sources, each compiled and loaded once.

@@ -52,6 +52,7 @@ public final class CUDAStream: Sendable {
 
   /// Launches a kernel.
   public func launch(_ kernel: CUDAKernel, _ launch: CUDALaunch) throws(CUDAFailure) {
+    try kernel.check(launch)
     try launch.withArguments { arguments throws(CUDAFailure) in
       try context.call("cuLaunchKernel of \(launch.entryPoint)") {
         $0.launch(

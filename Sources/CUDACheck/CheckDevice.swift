@@ -1,0 +1,118 @@
+import Devices
+import StubCUDA
+import Tensors
+
+/// What checks run on: a GPU, or the stub driver, whose launches the emulator does.
+///
+/// Whatever runs on it goes through the driver's interface either way.
+final class CheckDevice {
+  /// The processor that plans and computes references.
+  let host: CPUDevice
+  let context: CUDAContext
+  /// Where a check's work goes.
+  let stream: CUDAStream
+  private let load: (CUDASource) throws(CUDAFailure) -> CUDAModule
+  private let emulation: Emulation?
+  private var loaded: [CUDASource: CUDAModule] = [:]
+
+  /// A GPU, and what makes its kernels' code.
+  init(_ context: CUDAContext, host: CPUDevice, compiler: CUDACompiler) throws {
+    (self.context, self.host) = (context, host)
+    stream = try CUDAStream(context)
+    load = { source throws(CUDAFailure) in try compiler.module(source) }
+    emulation = nil
+  }
+
+  private init(host: CPUDevice, emulation: Emulation) throws {
+    let context = try CUDAContext(CUDADriver(DynamicLibrary(name: "stub") { stub_cuda_symbol($0) }))
+    (self.context, self.host, self.emulation) = (context, host, emulation)
+    stream = try CUDAStream(context)
+    load = { source throws(CUDAFailure) in try emulation.load(source, context) }
+  }
+
+  /// Calls a function with a device of an architecture that the emulator plays, which is gone afterwards.
+  ///
+  /// Throws also where something that was made has not been given back.
+  static func withEmulated<Result>(
+    _ architecture: CUDAArchitecture, _ emulator: Emulator, host: CPUDevice,
+    _ body: (CheckDevice) throws -> Result
+  ) throws -> Result {
+    stub_cuda_begin()
+    defer { stub_cuda_end() }
+    let number = Int32(architecture.number)
+    stub_cuda_reset(13000, number / 10, number % 10, 4 << 30)
+    let emulation = Emulation(emulator)
+    stub_cuda_on_launch(
+      { context, module, name, arguments, blocks, threads, bytes in
+        guard let context, let name else { return }
+        Unmanaged<Emulation>.fromOpaque(context).takeUnretainedValue().run(
+          Int(module), String(cString: name), arguments, blocks: blocks, threads: threads,
+          bytes: bytes)
+      }, Unmanaged.passUnretained(emulation).toOpaque())
+    let result = try body(CheckDevice(host: host, emulation: emulation))
+    guard stub_cuda_alive() == 0 else {
+      throw Emulator.Failure.library(
+        "\(stub_cuda_alive()) things were not given back to the driver")
+    }
+    return result
+  }
+
+  /// The kernels of a source, compiled and loaded once.
+  func module(_ source: CUDASource) throws(CUDAFailure) -> CUDAModule {
+    if let module = loaded[source] { return module }
+    let module = try load(source)
+    loaded[source] = module
+    return module
+  }
+
+  /// Launches a kernel of a source.
+  func launch(_ launch: CUDALaunch, of source: CUDASource) throws {
+    try stream.launch(module(source).kernel(launch.entryPoint), launch)
+  }
+
+  /// Waits until all work so far is done, and throws what the emulation of a launch threw.
+  func synchronize() throws {
+    try stream.synchronize()
+    if let failure = emulation?.failure { throw failure }
+  }
+
+  /// Memory on the device with what a buffer holds, when the stream has come so far.
+  func copy(of buffer: AlignedBuffer) throws -> CUDABuffer {
+    let copy = try context.allocate(bytes: buffer.bytes.count)
+    try stream.copy(UnsafeRawBufferPointer(buffer.bytes), to: copy.address)
+    return copy
+  }
+}
+
+/// The programs of the modules that a stub driver has loaded.
+private final class Emulation {
+  private let emulator: Emulator
+  private var programs: [Emulator.Program] = []
+  /// What went wrong in a launch, whose caller has long gone on.
+  private(set) var failure: (any Error)?
+
+  init(_ emulator: Emulator) { self.emulator = emulator }
+
+  func load(_ source: CUDASource, _ context: CUDAContext) throws(CUDAFailure) -> CUDAModule {
+    do {
+      let program = try emulator.load(source)
+      programs.append(program)
+      for name in source.entryPoints {
+        let sizes = try program.parameters(of: name)
+        stub_cuda_declare(Int32(programs.count), name, sizes, Int32(sizes.count))
+      }
+    } catch { throw .unsupported("\(error)") }
+    return try CUDAModule(context, source, code: Array("stub \(programs.count)\0".utf8))
+  }
+
+  func run(
+    _ module: Int, _ name: String, _ arguments: Emulator.Program.Arguments?, blocks: Int32,
+    threads: Int32, bytes: Int32
+  ) {
+    do {
+      guard programs.indices.contains(module - 1) else { throw Emulator.Failure.noKernel(name) }
+      try programs[module - 1].run(
+        name, arguments, blocks: blocks, threads: threads, bytes: bytes)
+    } catch { failure = failure ?? error }
+  }
+}
