@@ -62,8 +62,8 @@ let package = Package(
       ],
       swiftSettings: swift),
     .target(
-      name: "TestModels", dependencies: ["Checkpoints", "Tensors"], path: "Tests/TestModels",
-      swiftSettings: swift),
+      name: "TestModels", dependencies: ["Checkpoints", "Devices", "Tensors"],
+      path: "Tests/TestModels", swiftSettings: swift),
     // No product: built statically by scripts/test-isa and run on emulated processors.
     .executableTarget(
       name: "kernel-check",
@@ -74,6 +74,11 @@ let package = Package(
       name: "cuda-check",
       dependencies: ["Attention", "Checkpoints", "Devices", "StubCUDA", "Tensors"],
       path: "Sources/CUDACheck", exclude: ["emulation.h"], swiftSettings: swift),
+    // No product: run by mpiexec, compares a model that ranks share with the same model whole.
+    .executableTarget(
+      name: "ranks-check",
+      dependencies: ["LanguageModels", "Checkpoints", "Devices", "Tensors", "TestModels"],
+      path: "Sources/RanksCheck", swiftSettings: swift),
     // The header of libattention; its functions are those of AttentionLibrary.
     .systemLibrary(name: "CAttention"),
     // Kernels are useless without optimisation, in debug builds too.

@@ -10,6 +10,8 @@ public final class LanguageModel: Sendable {
   /// Sizes and constants; of one rank's part where ranks share the model.
   public let configuration: ModelConfiguration
 
+  /// The ranks that share the model; nil where there is one alone.
+  let parallelism: TensorParallelism?
   /// The weights, on the device that runs the model.
   let weights: any ModelWeights
   private let embedding: Table
@@ -25,7 +27,7 @@ public final class LanguageModel: Sendable {
   ///   - storedName: The checkpoint's own name of GGUF's tensor.
   ///   - precision: How linear layers treat activations.
   ///   - device: Where the model will run.
-  ///   - parallelism: Whose part of the weights is taken; nil for all.
+  ///   - parallelism: The rank whose part of the weights is taken; nil for all.
   init(
     _ checkpoint: any Checkpoint, metadata: ModelMetadata,
     storedName: @escaping @Sendable (String) -> String, precision: LinearPrecision,
@@ -38,12 +40,16 @@ public final class LanguageModel: Sendable {
     guard table.shape.count == 2, ModelConfiguration.Bounds.vocabulary.contains(table.rows) else {
       throw ModelError.tensor(table.name, problem: "its shape \(table.shape) is no vocabulary")
     }
-    configuration = try architecture.configuration(metadata, vocabularySize: table.rows)
-      .part(of: parallelism)
+    let whole = try architecture.configuration(metadata, vocabularySize: table.rows)
+    let part = try ModelPart(
+      whole, rank: parallelism?.rank ?? 0, of: parallelism?.count ?? 1,
+      unit: Self.feedForwardBlock(checkpoint, layers: whole.layerCount, storedName))
+    configuration = whole.part(part)
+    self.parallelism = parallelism
     let loader = WeightLoader(
-      checkpoint, configuration, metadata: metadata,
+      checkpoint, configuration, part, metadata: metadata,
       into: CPUWeights(device, precision: precision, parallelism: parallelism),
-      parallelism: parallelism, storedName: storedName)
+      storedName: storedName)
     let shape = [configuration.vocabularySize, configuration.width]
     let vectors = try loader.required("token_embd.weight", shape: shape)
     embedding = try loader.table(vectors)
@@ -52,6 +58,16 @@ public final class LanguageModel: Sendable {
     // Without an output matrix of its own a model uses the embedding's (arXiv 1608.05859).
     output = try loader.linear(loader.optional("output.weight", shape: shape) ?? vectors)
     weights = loader.weights
+  }
+
+  /// The inner elements of a feed-forward layer that ranks keep together: whole blocks of every layer.
+  private static func feedForwardBlock(
+    _ checkpoint: any Checkpoint, layers: Int, _ storedName: (String) -> String
+  ) throws -> Int {
+    try (0..<layers).reduce(1) { block, layer in
+      let down = try checkpoint.tensor(named: storedName("blk.\(layer).ffn_down.weight"))
+      return max(block, down?.type.blockLength ?? 1)
+    }
   }
 
   /// Throws where a token is not in the vocabulary.

@@ -34,11 +34,11 @@ import Transformer
   }
 
   static func trainer(
-    _ options: TrainingOptions, threads: Int = 2, exchange: (any GradientExchange)? = nil
+    _ options: TrainingOptions, threads: Int = 2, communicator: (any Communicator)? = nil
   ) throws -> Trainer {
     try Trainer(
       try TransformerModel(configuration, seed: 3), pairs: pairs, options: options,
-      device: try CPUDevice(threads: threads), exchange: exchange)
+      device: try CPUDevice(threads: threads), communicator: communicator)
   }
 
   static func bits(_ trainer: Trainer) -> [UInt32] {
@@ -76,7 +76,7 @@ import Transformer
   }
 
   /// One of two processes that run in turn: the other's gradient is known from a rehearsal.
-  final class Partner: GradientExchange, @unchecked Sendable {
+  final class Partner: Communicator, @unchecked Sendable {
     let rank: Int
     let count = 2
     var mine: [Float] = []
@@ -89,7 +89,11 @@ import Transformer
       for i in other.indices { values[i] = rank == 0 ? mine[i] + other[i] : other[i] + mine[i] }
     }
 
-    func addUp(_ loss: Gradient.Loss) -> Gradient.Loss { loss }
+    func addUp(_ values: UnsafeMutableBufferPointer<Double>) {}
+
+    func broadcast(_ bytes: UnsafeMutableRawBufferPointer) {}
+
+    func abort(_ reason: String) {}
   }
 
   /// Two processes make the step of one with twice the accumulation, within rounding.
@@ -100,9 +104,9 @@ import Transformer
     _ = try alone.advance()
     options.accumulation = 1
     let partners = [Partner(rank: 0), Partner(rank: 1)]
-    for partner in partners { _ = try Self.trainer(options, exchange: partner).advance() }
+    for partner in partners { _ = try Self.trainer(options, communicator: partner).advance() }
     (partners[0].other, partners[1].other) = (partners[1].mine, partners[0].mine)
-    let trainers = try partners.map { try Self.trainer(options, exchange: $0) }
+    let trainers = try partners.map { try Self.trainer(options, communicator: $0) }
     for trainer in trainers { _ = try trainer.advance() }
     #expect(Self.bits(trainers[0]) == Self.bits(trainers[1]))
     let pairs = zip(trainers[0].model.weights.elements, alone.model.weights.elements)
@@ -113,13 +117,13 @@ import Transformer
   }
 
   /// One process that wants to end is enough, whichever it is.
-  @Test func processesAgree() {
+  @Test func processesAgree() throws {
     let partner = Partner(rank: 1)
     partner.other = [0]
-    #expect(!partner.isTrueAnywhere(false))
-    #expect(partner.isTrueAnywhere(true))
+    #expect(try !partner.isTrueAnywhere(false))
+    #expect(try partner.isTrueAnywhere(true))
     partner.other = [1]
-    #expect(partner.isTrueAnywhere(false))
+    #expect(try partner.isTrueAnywhere(false))
   }
 
   /// A model learns to turn words round, and translating gives what it learnt, with rounded weights

@@ -67,6 +67,8 @@ public struct SpeculationTree: Sendable, Hashable {
 /// their keys go to the slots after the committed ones'. Masked by `mask` in place of a causal mask
 /// each row sees exactly its own path.
 public struct SpeculationBatch: Sendable, Hashable {
+  /// The trees, one for each request.
+  public let trees: [SpeculationTree]
   /// The draft tokens as new tokens.
   public let batch: AttentionBatch
   /// For every request `draft tokens × tokens with keys`: the committed tokens, the ancestors and
@@ -111,6 +113,7 @@ public struct SpeculationBatch: Sendable, Hashable {
       throw .mask(error)
     }
     self.positions = positions
+    self.trees = trees
     do {
       batch = try AttentionBatch(offsets: offsets, pages: pages)
     } catch {

@@ -11,7 +11,7 @@ static inline void swa_pause(void) {
 #endif
 }
 
-/// The number of processors this process may run on, at least 1.
-int swa_processor_count(void);
+/// The number of processors a process may run on, at least 1; 0 stands for this one.
+int swa_processor_count(int process);
 
 #endif

@@ -63,13 +63,19 @@ public final class CPUDevice: Sendable {
     let asked = try Self.threadsFromEnvironment()
     let team = usesOpenMP ? OpenMPTeam() : nil
     if usesOpenMP && team == nil { throw .noOpenMP }
-    let count = threads ?? asked ?? team?.count ?? Int(swa_processor_count())
+    let count = threads ?? asked ?? team?.count ?? Self.processorCount
     guard (1...Self.maximumThreads).contains(count) else { throw .threads(String(count)) }
     self.instructionSet = level
     attentionKernels = attention.pointee
     linearKernels = linear.pointee
     pool = team.map { WorkerPool(count: count, on: $0) } ?? WorkerPool(count: count)
     scratch = WorkerScratch(workers: pool.count)
+  }
+
+  /// The processors that this process may run on; of several ranks on a machine each has its share.
+  private static var processorCount: Int {
+    let available = Int(swa_processor_count(0))
+    return RankLauncher()?.processors(of: available) ?? available
   }
 
   private static func environment(_ name: String) -> String? {

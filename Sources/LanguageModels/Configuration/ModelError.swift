@@ -18,6 +18,8 @@ public enum ModelError: Error, Hashable, Sendable {
   case rows(tokens: Int, rows: Int, limit: Int)
   /// The memory for a buffer could not be had.
   case memory(bytes: Int, purpose: String)
+  /// Ranks cannot compute the model together.
+  case ranks(String)
   /// The path holds no model.
   case notAModel(path: String, problem: String)
 }
@@ -44,6 +46,7 @@ extension ModelError: CustomStringConvertible {
       "the step has \(tokens) tokens for \(rows) rows; expected as many of both, at most \(limit)"
     case .memory(let bytes, let purpose):
       "\(bytes >> 20) MiB for \(purpose) could not be had"
+    case .ranks(let problem): "ranks: \(problem)"
     case .notAModel(let path, let problem):
       "\(path) is no model: \(problem)"
     }

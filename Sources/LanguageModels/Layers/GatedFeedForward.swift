@@ -13,12 +13,10 @@ struct GatedFeedForward: Sendable {
 
   init(_ weights: WeightLoader, layer: Int, function: GateFunction) throws {
     let configuration = weights.configuration
-    let (width, inner) = (configuration.width, configuration.feedForwardWidth)
-    gate = try weights.linear(
-      "blk.\(layer).ffn_gate", rows: inner, columns: width, divided: .outputs)
-    up = try weights.linear("blk.\(layer).ffn_up", rows: inner, columns: width, divided: .outputs)
-    down = try weights.linear(
-      "blk.\(layer).ffn_down", rows: width, columns: inner, divided: .inputs)
+    let (width, inner) = (configuration.width, weights.part.feedForward)
+    gate = try weights.linear("blk.\(layer).ffn_gate", outputs: inner, inputs: width)
+    up = try weights.linear("blk.\(layer).ffn_up", outputs: inner, inputs: width)
+    down = try weights.linear("blk.\(layer).ffn_down", outputs: width, inputs: inner)
     self.function = function
   }
 

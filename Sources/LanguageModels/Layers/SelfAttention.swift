@@ -11,16 +11,12 @@ struct SelfAttention: Sendable {
   init(_ weights: WeightLoader, layer: Int) throws {
     let configuration = weights.configuration
     let head = configuration.headDimension
-    let (width, heads) = (configuration.width, configuration.headCount * head)
-    let kvHeads = configuration.kvHeadCount * head
-    query = try weights.linear(
-      "blk.\(layer).attn_q", rows: heads, columns: width, divided: .outputs)
-    key = try weights.linear(
-      "blk.\(layer).attn_k", rows: kvHeads, columns: width, divided: .outputs)
-    value = try weights.linear(
-      "blk.\(layer).attn_v", rows: kvHeads, columns: width, divided: .outputs)
-    output = try weights.linear(
-      "blk.\(layer).attn_output", rows: width, columns: heads, divided: .inputs)
+    let (width, heads) = (configuration.width, weights.part.queryHeads.times(head))
+    let kvHeads = weights.part.kvHeads.times(head)
+    query = try weights.linear("blk.\(layer).attn_q", outputs: heads, inputs: width)
+    key = try weights.linear("blk.\(layer).attn_k", outputs: kvHeads, inputs: width)
+    value = try weights.linear("blk.\(layer).attn_v", outputs: kvHeads, inputs: width)
+    output = try weights.linear("blk.\(layer).attn_output", outputs: width, inputs: heads)
     queryNorm = try weights.optionalNorm("blk.\(layer).attn_q_norm", count: head)
     keyNorm = try weights.optionalNorm("blk.\(layer).attn_k_norm", count: head)
   }

@@ -1,48 +1,122 @@
-import Devices
-public import Tensors
+public import Devices
+import Synchronization
+import Tensors
 
 /// One of several ranks that compute a model together (Megatron-LM, arXiv 1909.08053, §3).
 ///
 /// A rank has some of the heads and some of the feed-forward layers' inner elements: rows of the
 /// weights that make them, columns of those that use them. Each branch ends with a sum over the ranks;
 /// everything else every rank computes for itself.
-public struct TensorParallelism: Sendable {
-  /// This rank's number, from 0.
-  public let rank: Int
-  /// The number of ranks.
-  public let count: Int
-  /// Replaces a matrix by the sum of all ranks'; every rank calls it as often, in the same order.
-  let addUp: @Sendable (MatrixView) throws -> Void
+///
+/// Rank 0 decides what is computed: its runners tell the others, which do the same in
+/// ``LanguageModel/follow(device:)`` until rank 0 calls ``end()``.
+public final class TensorParallelism: Sendable {
+  /// The ranks.
+  public let communicator: any Communicator
+  private let state = Mutex(State())
+
+  private struct State {
+    var runners: Int32 = 0
+    var hasEnded = false
+  }
 
   /// A rank.
+  public init(_ communicator: any Communicator) { self.communicator = communicator }
+
+  /// This rank's number, from 0.
+  public var rank: Int { communicator.rank }
+  /// The number of ranks.
+  public var count: Int { communicator.count }
+
+  /// Replaces a matrix by the sum of all ranks'.
+  func addUp(_ matrix: MatrixView) throws {
+    if matrix.stride == matrix.columns {
+      try communicator.addUp(
+        UnsafeMutableBufferPointer(start: matrix.base, count: matrix.rows * matrix.columns))
+    } else {
+      for row in 0..<matrix.rows {
+        try communicator.addUp(
+          UnsafeMutableBufferPointer(start: matrix.row(row), count: matrix.columns))
+      }
+    }
+  }
+
+  /// On rank 0, tells the others to make a runner, and returns its number.
+  func leadRunner(_ options: BatchRunner.Options) throws -> Int32 {
+    guard rank == 0 else { return 0 }
+    return try state.withLock { state in
+      state.runners += 1
+      try send(.makeRunner(state.runners, options))
+      return state.runners
+    }
+  }
+
+  /// On rank 0, tells the others what to do and does it too; another rank just does it.
   ///
-  /// - Parameters:
-  ///   - rank: Its number, below `count`.
-  ///   - count: The number of ranks.
-  ///   - addUp: Replaces a matrix by the sum of all ranks' matrices.
-  public init(rank: Int, count: Int, addUp: @escaping @Sendable (MatrixView) throws -> Void) {
-    (self.rank, self.count, self.addUp) = (rank, count, addUp)
+  /// Where that fails here the others are in the midst of it, so all end.
+  func lead(_ order: @autoclosure () -> RankOrder, _ body: () throws -> Void) throws {
+    guard rank == 0 else { return try body() }
+    let order = order()
+    try state.withLock { state in
+      if state.hasEnded { throw ModelError.ranks("they have ended") }
+      try send(order)
+      do { try body() } catch {
+        communicator.abort("\(error)")
+        throw error
+      }
+    }
+  }
+
+  /// On rank 0, lets the others go; nothing can be computed then.
+  public func end() {
+    guard rank == 0 else { return }
+    let told: Void? = state.withLockIfAvailable { state in
+      if !state.hasEnded { try? send(.end) }
+      state.hasEnded = true
+    }
+    // Another thread is in the midst of a step, in which the others wait for it.
+    if told == nil { communicator.abort("rank 0 ends in the midst of a step") }
+  }
+
+  private func send(_ order: RankOrder) throws {
+    var words = try order.words()
+    var count = [Int32(words.count)]
+    try count.withUnsafeMutableBytes { try communicator.broadcast($0) }
+    try words.withUnsafeMutableBytes { try communicator.broadcast($0) }
+  }
+
+  /// What rank 0 tells this one.
+  func receive() throws -> RankOrder {
+    var count: [Int32] = [0]
+    try count.withUnsafeMutableBytes { try communicator.broadcast($0) }
+    var words = [Int32](repeating: 0, count: Int(count[0]))
+    try words.withUnsafeMutableBytes { try communicator.broadcast($0) }
+    return try RankOrder(words)
   }
 }
 
-extension ModelConfiguration {
-  /// The sizes of one rank's part.
-  func part(of parallelism: TensorParallelism?) throws(ModelError) -> ModelConfiguration {
-    guard let parallelism else { return self }
-    let count = parallelism.count
-    var part = self
-    for (key, path) in [
-      ("attention.head_count", \ModelConfiguration.headCount),
-      ("attention.head_count_kv", \.kvHeadCount), ("feed_forward_length", \.feedForwardWidth),
-    ] {
-      guard count > 0, (0..<count).contains(parallelism.rank), self[keyPath: path] % count == 0
-      else {
-        throw .metadata(
-          key: key, expected: "a multiple of \(count) ranks, of which this is \(parallelism.rank)",
-          found: String(self[keyPath: path]))
-      }
-      part[keyPath: path] /= count
+extension LanguageModel {
+  /// On a rank other than 0, computes this rank's part of what rank 0's runners compute, until
+  /// ``TensorParallelism/end()``.
+  ///
+  /// - Throws: what a step throws. Rank 0 may wait for this rank then: end all ranks.
+  public func follow(device: CPUDevice) throws {
+    guard let parallelism else { return }
+    var runners: [Int32: BatchRunner] = [:]
+    func runner(_ number: Int32) throws -> BatchRunner {
+      guard let runner = runners[number] else { throw ModelError.ranks("no runner \(number)") }
+      return runner
     }
-    return part
+    while true {
+      switch try parallelism.receive() {
+      case .makeRunner(let number, let options):
+        runners[number] = try BatchRunner(self, device: device, options: options)
+      case .dropRunner(let number): runners[number] = nil
+      case .step(let number, let step): try runner(number).run(step)
+      case .copyPage(let number, let source, let target):
+        try runner(number).copyPage(Int(source), to: Int(target))
+      case .end: return
+      }
+    }
   }
 }

@@ -6,29 +6,31 @@ import Tensors
 /// shape that the configuration promises, and gives them to the device that is to run the model.
 final class WeightLoader {
   let configuration: ModelConfiguration
+  /// What of every layer is taken.
+  let part: ModelPart
   /// Where they go.
   private(set) var weights: any ModelWeights
   private let checkpoint: any Checkpoint
   private let metadata: ModelMetadata
-  private let parallelism: TensorParallelism?
   private let storedName: @Sendable (String) -> String
 
   /// A loader.
   ///
   /// - Parameters:
+  ///   - configuration: The part's.
+  ///   - part: What of every layer is taken.
   ///   - weights: Where they go.
-  ///   - parallelism: Whose part is taken; nil for all.
   ///   - storedName: The name that this checkpoint gives to GGUF's tensor.
   init(
-    _ checkpoint: any Checkpoint, _ configuration: ModelConfiguration, metadata: ModelMetadata,
-    into weights: any ModelWeights, parallelism: TensorParallelism?,
+    _ checkpoint: any Checkpoint, _ configuration: ModelConfiguration, _ part: ModelPart,
+    metadata: ModelMetadata, into weights: any ModelWeights,
     storedName: @escaping @Sendable (String) -> String
   ) {
     self.checkpoint = checkpoint
     self.configuration = configuration
+    self.part = part
     self.metadata = metadata
     self.weights = weights
-    self.parallelism = parallelism
     self.storedName = storedName
   }
 
@@ -49,45 +51,43 @@ final class WeightLoader {
     return tensor
   }
 
-  /// What ranks divide among them.
-  enum Division {
-    case outputs
-    case inputs
+  /// This rank's weights `name.weight` of a linear layer whose outputs ranks share, and its biases where
+  /// there are any.
+  func linear(_ name: String, outputs: Share, inputs: Int) throws -> Linear {
+    let tensor = try required(name + ".weight", shape: [outputs.count, inputs])
+    let bias = try vector(name + ".bias", count: outputs.count)
+    let rows = outputs.taken
+    let bytes = tensor.rowBytes * rows.lowerBound..<tensor.rowBytes * rows.upperBound
+    return try linear(
+      tensor, rows: rows.count, columns: inputs,
+      bytes: UnsafeRawBufferPointer(rebasing: tensor.bytes[bytes]),
+      bias: bias.map { Array($0[rows]) })
   }
 
-  /// This rank's weights `name.weight` of a linear layer, with `rows` outputs and `columns` inputs,
-  /// and its bias where there is one.
-  func linear(_ name: String, rows: Int, columns: Int, divided: Division) throws -> Linear {
-    let (rank, count) = (parallelism?.rank ?? 0, parallelism?.count ?? 1)
-    let all = divided == .outputs ? [rows * count, columns] : [rows, columns * count]
-    let tensor = try required(name + ".weight", shape: all)
-    let bias = try vector(name + ".bias", count: all[0])
-    switch divided {
-    case .outputs:
-      let part = rank * rows..<(rank + 1) * rows
-      let bytes = tensor.rowBytes * part.lowerBound..<tensor.rowBytes * part.upperBound
-      return try linear(
-        tensor, rows: rows, columns: columns,
-        bytes: UnsafeRawBufferPointer(rebasing: tensor.bytes[bytes]),
-        bias: bias.map { Array($0[part]) })
-    case .inputs:
-      guard count > 1 else { return try linear(tensor, bias: bias) }
-      guard columns % tensor.type.blockLength == 0 else {
-        throw ModelError.tensor(
-          tensor.name,
-          problem: "\(columns) columns of a rank are no whole blocks of \(tensor.type.rawValue)")
-      }
-      let rowBytes = columns / tensor.type.blockLength * tensor.type.blockBytes
-      var bytes: [UInt8] = []
-      bytes.reserveCapacity(rows * rowBytes)
-      for row in 0..<rows {
-        let start = row * tensor.rowBytes + rank * rowBytes
-        bytes += tensor.bytes[start..<start + rowBytes]
-      }
-      // The ranks' sum has the bias once.
-      return try bytes.withUnsafeBytes {
-        try linear(tensor, rows: rows, columns: columns, bytes: $0, bias: rank == 0 ? bias : nil)
-      }
+  /// This rank's weights of a linear layer whose inputs ranks share; the first one has the bias, which
+  /// the ranks' sum then has once.
+  func linear(_ name: String, outputs: Int, inputs: Share) throws -> Linear {
+    let tensor = try required(name + ".weight", shape: [outputs, inputs.count])
+    let bias = try vector(name + ".bias", count: outputs)
+    let (columns, type) = (inputs.taken, tensor.type)
+    guard columns.count < inputs.count else { return try linear(tensor, bias: bias) }
+    guard columns.lowerBound % type.blockLength == 0, columns.count % type.blockLength == 0 else {
+      throw ModelError.tensor(
+        tensor.name,
+        problem: "a rank's columns \(columns) are no whole blocks of \(type.rawValue), "
+          + "\(type.blockLength) each; expected fewer ranks or another type")
+    }
+    func size(_ columns: Int) -> Int { columns / type.blockLength * type.blockBytes }
+    var bytes: [UInt8] = []
+    bytes.reserveCapacity(outputs * size(columns.count))
+    for row in 0..<outputs {
+      let start = row * tensor.rowBytes + size(columns.lowerBound)
+      bytes += tensor.bytes[start..<start + size(columns.count)]
+    }
+    return try bytes.withUnsafeBytes {
+      try linear(
+        tensor, rows: outputs, columns: columns.count, bytes: $0,
+        bias: columns.lowerBound == 0 ? bias : nil)
     }
   }
 

@@ -13,6 +13,8 @@ public final class BatchRunner {
   public let options: Options
 
   private let pass: any ForwardPass
+  /// The runner's number among those of all ranks.
+  private let number: Int32
 
   /// How a runner stores and cuts its work.
   public struct Options: Sendable, Hashable {
@@ -58,6 +60,15 @@ public final class BatchRunner {
     pass = try model.weights.pass(
       configuration.adapted(toContext: options.context ?? configuration.contextLength),
       device: device, options: options)
+    number = try model.parallelism?.leadRunner(options) ?? 0
+  }
+
+  deinit { try? lead(.dropRunner(number)) {} }
+
+  /// Does something on all ranks that share the model.
+  private func lead(_ order: @autoclosure () -> RankOrder, _ body: () throws -> Void) throws {
+    guard let parallelism = model.parallelism else { return try body() }
+    try parallelism.lead(order(), body)
   }
 
   /// The bytes of a page in all layers together.
@@ -78,7 +89,7 @@ public final class BatchRunner {
     guard step.tokens.count == step.rowCount, step.rowCount <= options.rows else {
       throw ModelError.rows(tokens: step.tokens.count, rows: step.rowCount, limit: options.rows)
     }
-    try model.run(step, pass)
+    try lead(.step(number, step)) { try model.run(step, pass) }
   }
 
   /// Calls `body` with the logits that follow some rows of the last step, a block at a time.
@@ -102,6 +113,8 @@ public final class BatchRunner {
 
   /// Copies a page of every layer into another.
   public func copyPage(_ source: Int, to target: Int) throws {
-    try pass.copyPage(source, to: target)
+    try lead(.copyPage(number, source: Int32(source), target: Int32(target))) {
+      try pass.copyPage(source, to: target)
+    }
   }
 }

@@ -4,7 +4,7 @@ import Glibc
 
 /// A run of floats in the order of a layout: a model's weights, their gradient, or Adam's moments.
 ///
-/// One allocation, so that clipping, Adam, averaging and exchange between processes are one pass each.
+/// One allocation, so that clipping, Adam, averaging and sums over ranks are one pass each.
 ///
 /// - Invariant: Whoever writes elements sees to it that nobody reads them meanwhile.
 public final class Parameters: @unchecked Sendable {

@@ -84,6 +84,7 @@ extension Trainer.Failure: CustomStringConvertible {
     case .batch(let failure): failure.description
     case .notFinite(let step):
       "training: the gradient of step \(step) is not finite; lower the learning rate"
+    case .communication(let reason): "training: \(reason)"
     case .checkpoint(let path, let reason): "\(path): cannot go on from here: \(reason)"
     }
   }

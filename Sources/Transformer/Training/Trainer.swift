@@ -19,7 +19,7 @@ public final class Trainer {
   private let device: CPUDevice
   private let pairs: [EncodedPair]
   private var order: BatchOrder
-  private let exchange: (any GradientExchange)?
+  private let communicator: (any Communicator)?
 
   /// What a step did.
   public struct Report: Sendable, Hashable {
@@ -47,6 +47,8 @@ public final class Trainer {
     case batch(SentenceBatch.Invalid)
     /// The gradient is not finite.
     case notFinite(step: Int)
+    /// The ranks could not be reached.
+    case communication(String)
     /// A checkpoint is of another training.
     case checkpoint(path: String, String)
   }
@@ -58,10 +60,10 @@ public final class Trainer {
   ///   - pairs: What it learns from; pairs longer than the options allow are left out.
   ///   - options: How.
   ///   - device: The processor.
-  ///   - exchange: Other processes that train the same model on other batches.
+  ///   - communicator: Ranks that train the same model, each on other batches.
   public init(
     _ model: TransformerModel, pairs: [EncodedPair], options: TrainingOptions, device: CPUDevice,
-    exchange: (any GradientExchange)? = nil
+    communicator: (any Communicator)? = nil
   ) throws(Failure) {
     let limit = options.maximumLength
     self.pairs = pairs.filter {
@@ -71,7 +73,7 @@ public final class Trainer {
     self.model = model
     self.options = options
     self.device = device
-    self.exchange = exchange
+    self.communicator = communicator
     do {
       gradient = try Gradient(model, precision: options.precision, device: device)
     } catch {
@@ -87,24 +89,28 @@ public final class Trainer {
   /// The pairs that are trained on.
   public var pairCount: Int { pairs.count }
 
-  /// One step: passes over this process's batches, exchange, clipping, Adam.
+  /// One step: passes over this rank's batches, sums over the ranks, clipping, Adam.
   public func advance() throws(Failure) -> Report {
-    let ranks = exchange?.count ?? 1
+    let ranks = communicator?.count ?? 1
     let passes = options.accumulation * ranks
     let batches = (0..<passes).map { order.batch(step * passes + $0) }
     let tokens = batches.joined().reduce(0) { $0 + pairs[$1].target.count + 1 }
     let sourceTokens = batches.joined().reduce(0) { $0 + pairs[$1].source.count + 1 }
     gradient.values.clear()
     var loss = Gradient.Loss()
-    for (i, members) in batches.enumerated() where i % ranks == exchange?.rank ?? 0 {
+    for (i, members) in batches.enumerated() where i % ranks == communicator?.rank ?? 0 {
       let dropout = Gradient.Dropout(
         random: CounterRandom(seed: options.seed),
         pass: UInt32(truncatingIfNeeded: step * passes + i))
       loss += try pass(members, scale: 1 / Float(tokens), dropout: dropout)
     }
-    if let exchange {
-      exchange.addUp(gradient.values.elements)
-      loss = exchange.addUp(loss)
+    if let communicator {
+      do {
+        try communicator.addUp(gradient.values.elements)
+        try communicator.addUp(&loss)
+      } catch {
+        throw .communication("\(error)")
+      }
     }
     let norm = device.sumOfSquares(gradient.values.elements).squareRoot()
     guard norm.isFinite else { throw .notFinite(step: step + 1) }

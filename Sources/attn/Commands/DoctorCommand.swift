@@ -10,8 +10,7 @@ struct DoctorCommand: ParsableCommand {
   @Flag(help: "Print one JSON object.")
   var json = false
 
-  @Option(help: "Worker threads (ATTENTION_THREADS; default: all processors).")
-  var threads: Int?
+  @OptionGroup var place: ThreadOptions
 
   struct Report: Encodable {
     var instructionSet: String
@@ -20,6 +19,7 @@ struct DoctorCommand: ParsableCommand {
     var readBandwidthGBPerSecond: Double
     var fmaGFLOPPerSecond: Double
     var cuda: String
+    var mpi: String
     var cache: String
     var models: [Model]
 
@@ -44,6 +44,7 @@ struct DoctorCommand: ParsableCommand {
         memory read      \(report.readBandwidthGBPerSecond.rounded1) GB/s with all threads
         arithmetic       \(report.fmaGFLOPPerSecond.rounded1) GFLOP/s, 32-bit multiply-add
         CUDA             \(report.cuda)
+        MPI              \(report.mpi)
         cache            \(report.cache)
         models
         \(models.joined(separator: "\n"))
@@ -53,7 +54,7 @@ struct DoctorCommand: ParsableCommand {
   }
 
   private func report() throws -> Report {
-    let device = try CPUDevice(threads: threads)
+    let device = try place.device()
     let store = ModelStore()
     return Report(
       instructionSet: device.instructionSet.rawValue,
@@ -62,6 +63,7 @@ struct DoctorCommand: ParsableCommand {
       readBandwidthGBPerSecond: device.readBandwidth() / 1e9,
       fmaGFLOPPerSecond: device.fmaPeak() / 1e9,
       cuda: Self.cuda(),
+      mpi: Self.mpi(),
       cache: store.cache,
       models: Self.models(store))
   }
@@ -75,6 +77,12 @@ struct DoctorCommand: ParsableCommand {
       }
       return devices.joined(separator: "; ") + " (this version computes on the CPU)"
     } catch {
+      return "not used: \(error)"
+    }
+  }
+
+  private static func mpi() -> String {
+    do throws(MPI.Failure) { return try MPI.availableLibrary() } catch {
       return "not used: \(error)"
     }
   }

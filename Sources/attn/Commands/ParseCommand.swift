@@ -64,7 +64,7 @@ struct ParseCommand: ParsableCommand {
   }
 
   private func learn(_ path: String, into folder: String) throws {
-    let exchange = try settings.exchange()
+    let communicator = try settings.ranks.join()
     let trees = try trees(path)
     let held = try valid.map { try self.trees($0) } ?? []
     try FileManager.default.createDirectory(atPath: folder, withIntermediateDirectories: true)
@@ -75,15 +75,17 @@ struct ParseCommand: ParsableCommand {
       : SubwordVocabulary(
         learning: trees.map { $0.words.joined(separator: " ") }, mergeCount: merges,
         symbols: Set(trees.flatMap { LinearizedTree.symbols($0) }).sorted())
-    if !isKnown, (exchange?.rank ?? 0) == 0 { try vocabulary.save(folder: folder) }
-    let device = try CPUDevice(threads: settings.threads)
+    if !isKnown, (communicator?.rank ?? 0) == 0 { try vocabulary.save(folder: folder) }
+    let device = try settings.place.device()
     let trainer = try Trainer(
       try TransformerModel(
         try transformer.configuration(vocabulary: vocabulary.tokens.count), seed: settings.seed),
-      pairs: pairs(trees, vocabulary), options: settings.options, device: device, exchange: exchange
+      pairs: pairs(trees, vocabulary), options: settings.options, device: device,
+      communicator: communicator
     )
     var run = TrainingRun(
-      folder: folder, settings: settings, trainer: trainer, device: device, exchange: exchange)
+      folder: folder, settings: settings, trainer: trainer, device: device,
+      communicator: communicator)
     run.held = pairs(held, vocabulary)
     run.score = { parses in
       var score = BracketScore()
@@ -117,7 +119,7 @@ struct ParseCommand: ParsableCommand {
         $0.split(separator: " ").map(String.init)
       }
     let translator = try Translator(
-      loaded, device: try CPUDevice(threads: settings.threads))
+      loaded, device: try settings.place.device())
     var search = BeamSearch()
     (search.beam, search.best) = (beam, beam)
     // A word is closed by several brackets as a rule.

@@ -41,21 +41,21 @@ struct TrainCommand: ParsableCommand {
 
   func run() throws {
     try reportingErrors {
-      let exchange = try settings.exchange()
+      let communicator = try settings.ranks.join()
       let files = try parallelFiles()
       let text = try ParallelText(source: files.source, target: files.target)
       let held = try files.held.map { try ParallelText(source: $0.source, target: $0.target) }
       try FileManager.default.createDirectory(atPath: output, withIntermediateDirectories: true)
-      let vocabulary = try vocabulary(text, isFirst: (exchange?.rank ?? 0) == 0)
+      let vocabulary = try vocabulary(text, isFirst: (communicator?.rank ?? 0) == 0)
       let configuration = try transformer.configuration(vocabulary: vocabulary.tokens.count)
-      let device = try CPUDevice(threads: settings.threads)
+      let device = try settings.place.device()
       let model = try TransformerModel(configuration, seed: settings.seed)
       let trainer = try Trainer(
         model, pairs: text.encoded(vocabulary), options: settings.options, device: device,
-        exchange: exchange)
+        communicator: communicator)
       var run = TrainingRun(
         folder: output, settings: settings, trainer: trainer, device: device,
-        exchange: exchange)
+        communicator: communicator)
       if let held {
         run.held = held.encoded(vocabulary)
         run.score = { translations in

@@ -43,8 +43,7 @@ struct TranslateCommand: ParsableCommand {
   @Option(help: "Draw what the first sentence's translation attends to, into this SVG file.")
   var showAttention: String?
 
-  @Option(help: "Worker threads (ATTENTION_THREADS; default: all processors).")
-  var threads: Int?
+  @OptionGroup var place: ThreadOptions
 
   func validate() throws {
     if text != nil, input != nil { throw ValidationError("give a text or --input, not both") }
@@ -63,7 +62,7 @@ struct TranslateCommand: ParsableCommand {
           "\(model): the model has \(loaded.configuration.vocabularySize) tokens, "
             + "vocabulary.txt \(vocabulary.tokens.count)")
       }
-      let device = try CPUDevice(threads: threads)
+      let device = try place.device()
       let translator = try Translator(loaded, precision: precision, device: device)
       var search = BeamSearch()
       (search.beam, search.alpha, search.best) = (beam, alpha, best)

@@ -1,13 +1,4 @@
 import ArgumentParser
-import Devices
-
-/// Where a benchmark runs.
-struct ThreadOptions: ParsableArguments {
-  @Option(help: "Worker threads (ATTENTION_THREADS; default: all processors).")
-  var threads: Int?
-
-  func device() throws -> CPUDevice { try CPUDevice(threads: threads) }
-}
 
 /// What a benchmark measures, and how often.
 struct MeasurementOptions: ParsableArguments {

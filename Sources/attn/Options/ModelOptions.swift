@@ -14,8 +14,7 @@ struct ModelOptions: ParsableArguments {
       valueName: "path|name"))
   var model: String?
 
-  @Option(help: "Worker threads (ATTENTION_THREADS; default: all processors).")
-  var threads: Int?
+  @OptionGroup var place: ThreadOptions
 
   @Option(help: "Tokens that fit into the cache (default: what the model was trained for).")
   var context: Int?
@@ -28,6 +27,8 @@ struct ModelOptions: ParsableArguments {
       "How linear layers treat activations: exact keeps 32-bit floats, fast rounds them to what the "
         + "processor multiplies fastest."))
   var precision = PrecisionName.fast
+
+  @OptionGroup var ranks: RankOptions
 
   enum KVType: String, CaseIterable, ExpressibleByArgument {
     case f32

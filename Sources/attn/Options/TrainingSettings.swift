@@ -50,14 +50,9 @@ struct TrainingSettings: ParsableArguments {
   @Option(help: "Held-out sentences translated at a validation.")
   var validateSentences = 200
 
-  @Flag(help: "One of several processes of an Open MPI run that train together.")
-  var mpi = false
+  @OptionGroup var ranks: RankOptions
 
-  @Option(help: "Worker threads (ATTENTION_THREADS; default: all processors).")
-  var threads: Int?
-
-  /// The other processes of the run, where there are any.
-  func exchange() throws -> (any GradientExchange)? { mpi ? try MPIExchange() : nil }
+  @OptionGroup var place: ThreadOptions
 
   var options: TrainingOptions {
     var options = TrainingOptions()

@@ -12,16 +12,24 @@ struct TrainingRun {
   let device: CPUDevice
   /// The other processes of the run; the first one's does the talking and writing, and its clock
   /// decides.
-  let exchange: (any GradientExchange)?
+  let communicator: (any Communicator)?
   /// Held-out pairs.
   var held: [EncodedPair] = []
   /// A score of greedy translations of the first held-out pairs, and its name.
   var score: ([[Int32]]) -> (name: String, value: Double) = { _ in ("score", .nan) }
 
-  private var isQuiet: Bool { (exchange?.rank ?? 0) != 0 }
+  private var isQuiet: Bool { (communicator?.rank ?? 0) != 0 }
   private var checkpoint: String { "\(folder)/checkpoint.safetensors" }
 
   func run() throws {
+    do { try train() } catch {
+      // The others would wait for this one's sums.
+      communicator?.abort("\(error)")
+      throw error
+    }
+  }
+
+  private func train() throws {
     var log = TrainingLog(folder: folder)
     if FileManager.default.fileExists(atPath: checkpoint) {
       try trainer.resume(from: checkpoint)
@@ -38,7 +46,7 @@ struct TrainingRun {
     while trainer.step < settings.steps {
       let report = try trainer.advance()
       let now = ContinuousClock.now
-      let isOver = isOver(after: now - start)
+      let isOver = try isOver(after: now - start)
       if isQuiet {
         if isOver { break }
         continue
@@ -66,10 +74,10 @@ struct TrainingRun {
   }
 
   /// Whether `--minutes` have passed, by the first process's clock.
-  private func isOver(after time: Duration) -> Bool {
+  private func isOver(after time: Duration) throws -> Bool {
     guard let minutes = settings.minutes else { return false }
     let isOver = !isQuiet && time / .seconds(60) >= minutes
-    return exchange?.isTrueAnywhere(isOver) ?? isOver
+    return try communicator?.isTrueAnywhere(isOver) ?? isOver
   }
 
   private func snapshotPath(_ step: Int) -> String { "\(folder)/weights-\(step).safetensors" }
