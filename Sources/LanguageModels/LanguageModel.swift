@@ -26,12 +26,13 @@ public final class LanguageModel: Sendable {
   ///   - metadata: What the checkpoint says about them.
   ///   - storedName: The checkpoint's own name of GGUF's tensor.
   ///   - precision: How linear layers treat activations.
-  ///   - device: Where the model will run.
+  ///   - device: The processor.
+  ///   - gpu: Where the model will run; nil for the processor.
   ///   - parallelism: The rank whose part of the weights is taken; nil for all.
   init(
     _ checkpoint: any Checkpoint, metadata: ModelMetadata,
     storedName: @escaping @Sendable (String) -> String, precision: LinearPrecision,
-    device: CPUDevice, parallelism: TensorParallelism? = nil
+    device: CPUDevice, gpu: CUDADevice? = nil, parallelism: TensorParallelism? = nil
   ) throws {
     let architecture = try Architectures.named(metadata.architecture)
     guard let table = try checkpoint.tensor(named: storedName("token_embd.weight")) else {
@@ -46,9 +47,18 @@ public final class LanguageModel: Sendable {
       unit: Self.feedForwardBlock(checkpoint, layers: whole.layerCount, storedName))
     configuration = whole.part(part)
     self.parallelism = parallelism
+    let none: any ModelWeights
+    if let gpu {
+      let (ranks, members) = (parallelism?.count ?? 1, gpu.group?.count ?? 1)
+      guard ranks == members else {
+        throw ModelError.ranks("\(ranks) share the model; the GPU's group has \(members)")
+      }
+      none = CUDAWeights(gpu, precision: precision, configuration)
+    } else {
+      none = CPUWeights(device, precision: precision, parallelism: parallelism)
+    }
     let loader = WeightLoader(
-      checkpoint, configuration, part, metadata: metadata,
-      into: CPUWeights(device, precision: precision, parallelism: parallelism),
+      checkpoint, configuration, part, metadata: metadata, into: none, parallelism: parallelism,
       storedName: storedName)
     let shape = [configuration.vocabularySize, configuration.width]
     let vectors = try loader.required("token_embd.weight", shape: shape)

@@ -77,26 +77,56 @@ import Testing
     }
   }
 
-  @Test func storedWeightsAreDequantisedBeforeTheProduct() throws {
+  /// Launches and products since the log began, but for what is made of the sizes.
+  private var work: [String] {
+    log.filter { $0.hasPrefix("cuLaunchKernel") || $0.hasPrefix("cublasLtMatmul 5") }
+  }
+
+  @Test func storedWeightsAreDequantisedOnceOrBeforeEachProduct() throws {
+    try withStub { setting in
+      let device = try CUDADevice(
+        setting.context, products: CUBLASLt(setting.context, library: setting.library)
+      ) { source throws(CUDAFailure) in
+        #expect(source.entryPoints == ["gather"])
+        return try CUDAModule(setting.context, source, code: [])
+      }
+      let bytes = [UInt8](repeating: 0, count: 34 * 2)
+      let memory = try setting.context.allocate(bytes: 4096)
+      let shared = try setting.context.allocate(bytes: 2 * 32 * 2)
+      func multiply(shared: CUDABuffer?) throws {
+        let linear = try bytes.withUnsafeBytes {
+          try CUDALinear(device, .q8_0, bytes: $0, outputs: 2, inputs: 32, shared: shared)
+        }
+        for _ in 0..<2 {
+          try linear.multiply(
+            CUDAMatrix(memory.address, rows: 5, columns: 32),
+            into: CUDAMatrix(memory.address.advanced(by: 2048), rows: 5, columns: 2))
+        }
+        try device.stream.synchronize()
+      }
+      let (decode, product) = ("cuLaunchKernel gather 1 256 8192", "cublasLtMatmul 5 2 32")
+      try multiply(shared: nil)
+      #expect(work == [decode, product, product])
+      try multiply(shared: shared)
+      #expect(work == [decode, product, product, decode, product, decode, product])
+      let small = try setting.context.allocate(bytes: 100)
+      #expect(throws: CUDAFailure.unsupported("100 bytes for dequantised weights; expected 128")) {
+        try multiply(shared: small)
+      }
+    }
+  }
+
+  @Test func aProductOfHalvesMayBeAddedToFloats() throws {
     try withStub { setting in
       let products = try CUBLASLt(setting.context, library: setting.library)
-      let bytes = [UInt8](repeating: 0, count: 34 * 2)
-      let linear = try bytes.withUnsafeBytes { bytes in
-        try CUDALinear(
-          products, .q8_0, bytes: bytes, outputs: 2, inputs: 32,
-          kernel: { source throws(CUDAFailure) in
-            #expect(source.entryPoints == ["gather"])
-            return try CUDAModule(setting.context, source, code: []).kernel()
-          }, on: setting.stream)
-      }
-      let memory = try setting.context.allocate(bytes: 4096)
-      try linear.multiply(
-        CUDAMatrix(memory.address, rows: 5, columns: 32),
-        into: CUDAMatrix(memory.address.advanced(by: 2048), rows: 5, columns: 2),
-        on: setting.stream)
-      let calls = log.filter { $0.hasPrefix("cuLaunchKernel") || $0.hasPrefix("cublasLtMatmul 5") }
-      #expect(calls == ["cuLaunchKernel gather 1 256 8192", "cublasLtMatmul 5 2 32"])
-      try setting.stream.synchronize()
+      let x = try send([BFloat16(1.5), BFloat16(-2)], setting)
+      let w = try send([BFloat16(3), BFloat16(0.25), BFloat16(1), BFloat16(2)], setting)
+      let y = try send([Float(0x1p-20), 100], setting)
+      try products.multiply(
+        CUDAMatrix(x.address, rows: 1, columns: 2), CUDAMatrix(w.address, rows: 2, columns: 2),
+        type: .bfloat16, into: CUDAMatrix(y.address, rows: 1, columns: 2), outputType: .float32,
+        accumulate: true, on: setting.stream)
+      #expect(try receive(y, 2, setting) == [4 + 0x1p-20, 97.5])
     }
   }
 
@@ -124,21 +154,21 @@ import Testing
 
   @Test func aGroupOfOneAddsUp() throws {
     try withStub { setting in
-      let group = try NCCL([setting.context], library: setting.library)
+      let group = try NCCL.group([setting.context], library: setting.library)
+      #expect(group.map(\.rank) == [0] && group.map(\.count) == [1])
       let values = try send([Float](arrayLiteral: 1, 2, 3), setting)
-      try group.addUp([values.address], count: 3, type: .float32, on: [setting.stream])
+      try group[0].addUp(values.address, count: 3, type: .float32, on: setting.stream)
+      #expect(log.last == "ncclAllReduce 3 7")
       #expect(try receive(values, 3, setting) == [1, 2, 3])
-      #expect(
-        Array(log.suffix(5).prefix(3)) == ["ncclGroupStart", "ncclAllReduce 3 7", "ncclGroupEnd"])
-      #expect(throws: CUDAFailure.self) {
-        try group.addUp([], count: 3, type: .float32, on: [setting.stream])
-      }
-      // A group that fails inside is ended.
       stub_cuda_fail("ncclAllReduce", 1, 0)
-      #expect(throws: CUDAFailure.self) {
-        try group.addUp([values.address], count: 3, type: .float32, on: [setting.stream])
+      #expect(
+        throws: CUDAFailure.failed(call: "ncclAllReduce", code: 1, name: "an error of NCCL")
+      ) {
+        try group[0].addUp(values.address, count: 3, type: .float32, on: setting.stream)
       }
-      #expect(log.last == "ncclGroupEnd")
+      #expect(throws: CUDAFailure.missingFunction("ncclCommInitAll", library: "none")) {
+        try NCCL.group([setting.context], library: DynamicLibrary(name: "none") { _ in nil })
+      }
     }
   }
 

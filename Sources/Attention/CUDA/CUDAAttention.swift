@@ -28,6 +28,8 @@ public final class CUDAAttention {
   public let tile: CUDAAttentionKernel.Tile
   /// The bytes on the device: lists and partial states.
   public let workspaceBytes: Int
+  /// Where the step's other inputs lie on the device, `inputBytes` of them.
+  public var inputs: CUDAAddress { memory.address }
 
   private let context: CUDAContext
   private let module: (CUDASource) throws(CUDAFailure) -> CUDAModule
@@ -82,13 +84,18 @@ public final class CUDAAttention {
   ///   - workers: Blocks of the kernel; by default one for each multiprocessor, which is also the most,
   ///     since blocks wait for each other.
   ///   - bounds: The most that a batch may have.
+  ///   - tileRows: The query rows of a request that the tile should suit, where no tile is given; by
+  ///     default the bounds' average.
+  ///   - composition: Whether pages that requests share are read once for all of them.
   ///   - dataBytes: The most that a batch's tensors and masks take.
+  ///   - inputBytes: Room for what else a step sends to the device: it goes in the same copy.
   ///   - module: Compiles and loads a kernel.
   public init(
     _ context: CUDAContext, host: CPUDevice, shape: AttentionShape,
     variant: AttentionVariant = .causal, queryType: ElementType = .bfloat16,
     storedType: ElementType = .bfloat16, tile: CUDAAttentionKernel.Tile? = nil,
-    workers: Int? = nil, bounds: AttentionBounds, dataBytes: Int = 0,
+    workers: Int? = nil, bounds: AttentionBounds, tileRows: Int? = nil,
+    composition: Composition = .automatic, dataBytes: Int = 0, inputBytes: Int = 0,
     module: @escaping (CUDASource) throws(CUDAFailure) -> CUDAModule
   ) throws(Failure) {
     let most = context.device.multiprocessors
@@ -96,7 +103,8 @@ public final class CUDAAttention {
     if workers > most { throw .workers(workers, most: most) }
     do throws(AttentionPlan.Failure) {
       plan = try AttentionPlan(
-        device: host, shape: shape, variant: variant, workers: workers, bounds: bounds)
+        device: host, shape: shape, variant: variant, workers: workers, composition: composition,
+        bounds: bounds)
     } catch { throw .plan(error) }
     (self.context, self.module) = (context, module)
     (self.queryType, self.storedType) = (queryType, storedType)
@@ -104,12 +112,15 @@ public final class CUDAAttention {
       self.tile = tile
     } else {
       self.tile = try CUDAAttentionKernel.Tile.suited(
-        to: bounds, shape: shape, variant: variant, queryType: queryType, storedType: storedType,
-        architecture: context.architecture)
+        rows: (tileRows.map { $0 * shape.groupSize })
+          ?? bounds.queryRows * shape.groupSize / max(bounds.requests, 1),
+        pageSize: bounds.pageSize, shape: shape, variant: variant, queryType: queryType,
+        storedType: storedType, architecture: context.architecture)
     }
     let states = plan.workspace.stateCapacity
     let outputBytes = states * shape.valueDimension * 4
-    let lists = CUDAPlanTables(plan, dataBytes: dataBytes, at: .none).byteCount
+    let lists = CUDAPlanTables(plan, inputBytes: inputBytes, dataBytes: dataBytes, at: .none)
+      .byteCount
     // The counter, on a line of its own, and partial states behind the lists.
     workspaceBytes = lists + 256 + outputBytes + states * 4
     do throws(CUDAFailure) {
@@ -124,7 +135,8 @@ public final class CUDAAttention {
       try stream.fill(memory.address.advanced(by: lists), bytes: 256)
       try stream.synchronize()
     } catch { throw .device(error) }
-    tables = CUDAPlanTables(plan, dataBytes: dataBytes, at: memory.address)
+    tables = CUDAPlanTables(
+      plan, inputBytes: inputBytes, dataBytes: dataBytes, at: memory.address)
     var fixed = CUDAAttentionArguments()
     fixed.arrivals = memory.address.advanced(by: lists).bits
     fixed.partialOutput = memory.address.advanced(by: lists + 256).bits
@@ -136,8 +148,11 @@ public final class CUDAAttention {
   ///
   /// Returns when the copy has been asked for. Runs of the batch before, in the same stream, come
   /// before it.
+  ///
+  /// - Parameter writeInputs: Writes the step's other inputs, which go along: `inputBytes` bytes.
   public func update(
-    _ batch: AttentionBatch, tensors: VariantTensors? = nil, on stream: CUDAStream
+    _ batch: AttentionBatch, tensors: VariantTensors? = nil, on stream: CUDAStream,
+    writeInputs: (UnsafeMutableRawBufferPointer) -> Void = { _ in }
   ) throws(Failure) {
     self.batch = nil
     do throws(AttentionPlan.Failure) {
@@ -155,6 +170,7 @@ public final class CUDAAttention {
     do throws(CUDAFailure) {
       if staging[turn].isUsed { try staging[turn].isRead.synchronize() }
     } catch { throw .device(error) }
+    writeInputs(UnsafeMutableRawBufferPointer(rebasing: memory[..<tables.inputBytes]))
     let written: (bytes: Int, arguments: CUDAAttentionArguments)
     do throws(CUDAPlanTables.TooMuchData) {
       written = try tables.write(plan, to: memory)

@@ -2,16 +2,15 @@ internal import Devices
 internal import Tensors
 
 extension CUDAAttentionKernel.Tile {
-  /// The first of the tiles that fit a request's rows for which there is a kernel.
+  /// The first of the tiles that fit a request's packed rows for which there is a kernel.
   static func suited(
-    to bounds: AttentionBounds, shape: AttentionShape, variant: AttentionVariant,
+    rows: Int, pageSize: Int, shape: AttentionShape, variant: AttentionVariant,
     queryType: ElementType, storedType: ElementType, architecture: CUDAArchitecture
   ) throws(CUDAAttention.Failure) -> Self {
-    let rows = bounds.queryRows * shape.groupSize / max(bounds.requests, 1)
     var tiles: [Self] = []
     if architecture == .sm90a && rows > 32 {
       for height in [128, 64] where rows >= height || height == 64 {
-        for usesTMA in bounds.pageSize % CUDAAttentionKernel.boxTokens == 0
+        for usesTMA in pageSize % CUDAAttentionKernel.boxTokens == 0
           ? [true, false] : [false]
         {
           tiles.append(.warpGroups(rows: height, usesTMA: usesTMA))

@@ -9,6 +9,8 @@ import Tensors
 struct CUDAPlanTables {
   /// Room for everything.
   let byteCount: Int
+  /// Room before the lists for what goes along.
+  let inputBytes: Int
   private let dataBytes: Int
   private let base: CUDAAddress
 
@@ -16,11 +18,12 @@ struct CUDAPlanTables {
   fileprivate static let alignment = 256
 
   /// Places the lists of a plan with bounds from an address on.
-  init(_ plan: AttentionPlan, dataBytes: Int, at base: CUDAAddress) {
+  init(_ plan: AttentionPlan, inputBytes: Int = 0, dataBytes: Int, at base: CUDAAddress) {
     self.base = base
+    self.inputBytes = inputBytes
     // Vectors over dimensions have their data from the beginning.
     self.dataBytes = dataBytes + Self.data(plan.parameters)
-    var writer = Writer(base: base, memory: nil)
+    var writer = Writer(base: base, memory: nil, after: inputBytes)
     var arguments = CUDAAttentionArguments()
     Self.place(plan, &writer, &arguments)
     byteCount = writer.end + self.dataBytes
@@ -38,7 +41,7 @@ struct CUDAPlanTables {
   func write(_ plan: AttentionPlan, to memory: UnsafeMutableRawBufferPointer) throws(TooMuchData)
     -> (bytes: Int, arguments: CUDAAttentionArguments)
   {
-    var writer = Writer(base: base, memory: memory)
+    var writer = Writer(base: base, memory: memory, after: inputBytes)
     var arguments = CUDAAttentionArguments()
     Self.place(plan, &writer, &arguments)
     let lists = (used: writer.used, end: writer.end)
@@ -108,8 +111,11 @@ struct CUDAPlanTables {
     /// Where the next list begins, and the end of what has been written.
     private(set) var (end, used) = (0, 0)
 
-    init(base: CUDAAddress, memory: UnsafeMutableRawBufferPointer?) {
+    init(base: CUDAAddress, memory: UnsafeMutableRawBufferPointer?, after inputBytes: Int) {
       (self.base, self.memory) = (base, memory)
+      let alignment = CUDAPlanTables.alignment
+      end = (inputBytes + alignment - 1) / alignment * alignment
+      used = inputBytes
     }
 
     mutating func place<T>(_ section: Section<T>, room: Int? = nil) -> UInt64 {

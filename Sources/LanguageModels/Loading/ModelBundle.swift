@@ -18,30 +18,33 @@ public struct ModelBundle: Sendable {
   /// - Parameters:
   ///   - path: The file or the folder.
   ///   - precision: How linear layers treat activations.
-  ///   - device: Where the model will run.
+  ///   - device: The processor, which runs the model or plans for the GPU that does.
+  ///   - gpu: The GPU that runs the model; nil for the processor. There `exact` means that activations
+  ///     and weights are 32-bit floats, `fast` that they are bfloat16. Where ranks share the model, the
+  ///     GPU's group adds up their branches.
   ///   - parallelism: Whose part of the weights is taken; nil for all.
   /// - Throws: the errors of opening and reading checkpoints, `Tokenizer.LoadError`,
   ///   `ChatTemplate`'s errors and `ModelError`.
   public init(
     path: String, precision: LinearPrecision = .exact, device: CPUDevice,
-    parallelism: TensorParallelism? = nil
+    gpu: CUDADevice? = nil, parallelism: TensorParallelism? = nil
   ) throws {
     switch try OpenedCheckpoint.open(path: path) {
     case .gguf(let file):
-      try self.init(file, path: path, precision, device: device, parallelism)
+      try self.init(file, path: path, precision, device: device, gpu, parallelism)
     case .safetensors(let folder):
-      try self.init(folder, path: path, precision, device: device, parallelism)
+      try self.init(folder, path: path, precision, device: device, gpu, parallelism)
     }
   }
 
   private init(
     _ file: GGUFFile, path: String, _ precision: LinearPrecision, device: CPUDevice,
-    _ parallelism: TensorParallelism?
+    _ gpu: CUDADevice?, _ parallelism: TensorParallelism?
   ) throws {
     self.path = path
     model = try LanguageModel(
       file, metadata: ModelMetadata(file), storedName: { $0 }, precision: precision,
-      device: device, parallelism: parallelism)
+      device: device, gpu: gpu, parallelism: parallelism)
     tokenizer = try Tokenizer(GGUFVocabulary(file))
     chatTemplate = try tokenizer.chatTemplate.map { try ChatTemplate($0) }
     // Weights are packed now; of the file only rows of the embedding are read from here on.
@@ -50,14 +53,14 @@ public struct ModelBundle: Sendable {
 
   private init(
     _ folder: SafetensorsFolder, path: String, _ precision: LinearPrecision, device: CPUDevice,
-    _ parallelism: TensorParallelism?
+    _ gpu: CUDADevice?, _ parallelism: TensorParallelism?
   ) throws {
     self.path = path
     let metadata = try ModelMetadata(folder)
     model = try LanguageModel(
       folder, metadata: metadata,
       storedName: { HuggingFaceNames.tensor($0, architecture: metadata.architecture) },
-      precision: precision, device: device, parallelism: parallelism)
+      precision: precision, device: device, gpu: gpu, parallelism: parallelism)
     func bytes(_ name: String) throws -> [UInt8] {
       try MappedFile(path: "\(path)/\(name)").withBytes { Array($0) }
     }

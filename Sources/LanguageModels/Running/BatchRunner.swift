@@ -26,6 +26,8 @@ public final class BatchRunner {
     public var pageSize: Int
     /// The most rows of a step.
     public var rows: Int
+    /// The most sequences of a step; by default as many as rows. A GPU takes its memory accordingly.
+    public var sequences: Int?
     /// The most tokens of a sequence, which some rotary embeddings depend on; by default what the
     /// model was trained for.
     public var context: Int?
@@ -34,7 +36,7 @@ public final class BatchRunner {
     /// Whether a row's bits depend on nothing but its sequence's tokens.
     ///
     /// They then depend neither on the other sequences of the step nor on how the sequence's own
-    /// tokens were cut into steps; nothing is composed.
+    /// tokens were cut into steps; nothing is composed. A GPU's matrix products do not promise that.
     public var isBatchInvariant = false
     /// Whether keys are stored unrotated and turned where they are read, by their places in the page
     /// table: then pages in a sequence's middle may be given up, and what is left moves together.
@@ -78,6 +80,12 @@ public final class BatchRunner {
     let configuration = model.configuration
     return try configuration.layerCount
       * model.weights.pageByteCount(configuration, kvType: kvType, pageSize: pageSize)
+  }
+
+  /// The bytes that a pool may take of the memory of the GPU that has the model; nil on the processor,
+  /// where memory is taken as it is first written.
+  public static func poolByteCount(_ model: LanguageModel) throws -> Int? {
+    try model.weights.poolByteCount()
   }
 
   /// Runs a step's tokens through all layers and stores their keys and values.

@@ -43,6 +43,7 @@ public final class ModelRunner {
       rows: max(1, min(options.chunk, context)))
     batch.kvType = options.kvType
     batch.context = context
+    batch.sequences = 1
     logits = [Float](repeating: 0, count: model.configuration.vocabularySize)
     batches = try BatchRunner(model, device: device, options: batch)
   }

@@ -32,4 +32,6 @@ protocol ModelWeights: Sendable {
   func pageByteCount(
     _ configuration: ModelConfiguration, kvType: ElementType, pageSize: Int
   ) throws -> Int
+  /// What a pool may take of the device's memory; nil where that is not known.
+  func poolByteCount() throws -> Int?
 }

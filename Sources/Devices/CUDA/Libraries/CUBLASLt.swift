@@ -46,16 +46,18 @@ public final class CUBLASLt: Sendable {
   /// - Parameters:
   ///   - x: Tokens × inputs.
   ///   - weights: Outputs × inputs.
-  ///   - type: Of all three: `.bfloat16`, `.float16` or `.float32`. Sums are 32-bit floats.
+  ///   - type: Of `x` and the weights: `.bfloat16`, `.float16` or `.float32`. Sums are 32-bit floats.
   ///   - y: Tokens × outputs.
+  ///   - outputType: Of `y`: by default that of `x`, or `.float32`.
   ///   - accumulate: Whether the product is added to what is there.
   public func multiply(
     _ x: CUDAMatrix, _ weights: CUDAMatrix, type: ElementType, into y: CUDAMatrix,
-    accumulate: Bool = false, on stream: CUDAStream
+    outputType: ElementType? = nil, accumulate: Bool = false, on stream: CUDAStream
   ) throws(CUDAFailure) {
     guard x.rows > 0 else { return }
     let sizes = Sizes(
-      type: type, rows: x.rows, inputs: x.columns, outputs: weights.rows, xStride: x.stride,
+      type: type, outputType: outputType ?? type, rows: x.rows, inputs: x.columns,
+      outputs: weights.rows, xStride: x.stride,
       weightStride: weights.stride, yStride: y.stride)
     let product = try product(sizes)
     var (alpha, beta): (Float, Float) = (1, accumulate ? 1 : 0)
@@ -73,7 +75,7 @@ public final class CUBLASLt: Sendable {
 
   /// What a product's description depends on.
   private struct Sizes: Hashable {
-    var type: ElementType
+    var type, outputType: ElementType
     var rows, inputs, outputs, xStride, weightStride, yStride: Int
   }
 
@@ -104,7 +106,7 @@ public final class CUBLASLt: Sendable {
   private func describe(_ sizes: Sizes, _ product: inout Product) throws(CUDAFailure) {
     // The library's matrices are column-major: yᵀ = Wᵀ'·xᵀ, with W's rows as columns, transposed.
     // 68 is CUBLAS_COMPUTE_32F, 0 CUDA_R_32F, 2 CUDA_R_16F and 14 CUDA_R_16BF.
-    let type: Int32 = sizes.type == .bfloat16 ? 14 : sizes.type == .float16 ? 2 : 0
+    func number(_ type: ElementType) -> Int32 { type == .bfloat16 ? 14 : type == .float16 ? 2 : 0 }
     try Self.check(
       "cublasLtMatmulDescCreate", functions.makeDescription(&product.description, 68, 0))
     var transposed: Int32 = 1
@@ -112,16 +114,16 @@ public final class CUBLASLt: Sendable {
     try Self.check(
       "cublasLtMatmulDescSetAttribute",
       functions.setDescription(product.description, 3, &transposed, 4))
-    func layout(_ to: inout OpaquePointer?, _ rows: Int, _ columns: Int, _ stride: Int)
-      throws(CUDAFailure)
-    {
+    func layout(
+      _ to: inout OpaquePointer?, _ type: ElementType, _ rows: Int, _ columns: Int, _ stride: Int
+    ) throws(CUDAFailure) {
       try Self.check(
         "cublasLtMatrixLayoutCreate",
-        functions.makeLayout(&to, type, UInt64(rows), UInt64(columns), Int64(stride)))
+        functions.makeLayout(&to, number(type), UInt64(rows), UInt64(columns), Int64(stride)))
     }
-    try layout(&product.weights, sizes.inputs, sizes.outputs, sizes.weightStride)
-    try layout(&product.x, sizes.inputs, sizes.rows, sizes.xStride)
-    try layout(&product.y, sizes.outputs, sizes.rows, sizes.yStride)
+    try layout(&product.weights, sizes.type, sizes.inputs, sizes.outputs, sizes.weightStride)
+    try layout(&product.x, sizes.type, sizes.inputs, sizes.rows, sizes.xStride)
+    try layout(&product.y, sizes.outputType, sizes.outputs, sizes.rows, sizes.yStride)
 
     var preference: OpaquePointer?
     try Self.check("cublasLtMatmulPreferenceCreate", functions.makePreference(&preference))
@@ -144,7 +146,7 @@ public final class CUBLASLt: Sendable {
       throw .failed(
         call: "cublasLtMatmulAlgoGetHeuristic", code: 15,
         name: "no algorithm for \(sizes.rows) × \(sizes.inputs) × \(sizes.outputs) in "
-          + sizes.type.rawValue)
+          + "\(sizes.type.rawValue), \(sizes.outputType.rawValue)")
     }
     product.algorithm = Array(result[..<64])
   }

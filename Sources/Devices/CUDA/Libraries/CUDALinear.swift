@@ -1,79 +1,85 @@
 public import Tensors
 
-/// A linear layer's weights on a device, as they are stored.
+/// A linear layer's weights on a device.
 ///
-/// Weights in the activations' type are multiplied as they lie; others are dequantised before each
-/// product into memory that layers share.
+/// Weights in the activations' type are multiplied as they lie. Others are dequantised once, when they
+/// are sent, or kept as they are stored and dequantised before each product into memory that layers share.
 public final class CUDALinear: Sendable {
-  /// The stored type of the weights.
-  public let storedType: ElementType
   /// Of activations.
   public let type: ElementType
   /// Rows of the weights.
   public let outputs: Int
   /// Columns of the weights.
   public let inputs: Int
-  private let library: CUBLASLt
+  private let device: CUDADevice
   private let weights: CUDABuffer
-  private let decoding: (operators: CUDAOperators, kernel: CUDAKernel, memory: CUDABuffer)?
+  /// What makes activations' type of stored weights before each product, and where.
+  private let decoding: (kernels: CUDAOperatorKernels, memory: CUDABuffer)?
 
-  /// The bytes that a layer's weights take when they are dequantised; 0 where they need not be.
-  public static func decodedBytes(
-    _ storedType: ElementType, type: ElementType, outputs: Int, inputs: Int
-  ) -> Int { storedType == type ? 0 : outputs * inputs * type.blockBytes }
+  /// The bytes of a layer's weights in the activations' type.
+  public static func decodedBytes(type: ElementType, outputs: Int, inputs: Int) -> Int {
+    outputs * inputs * type.blockBytes
+  }
 
   /// Sends weights to the device.
   ///
   /// - Parameters:
-  ///   - library: Whose products.
+  ///   - device: Where they are multiplied.
   ///   - storedType: Any of ``CUDAOperators/rowTypes``.
   ///   - bytes: Outputs × inputs weights, row after row.
   ///   - type: Of activations.
-  ///   - decoded: At least `decodedBytes`, where that is not 0.
-  ///   - kernel: The kernel `gather` of `CUDAOperators(.rows, type:storedType:)`.
+  ///   - shared: Where weights are dequantised before each product, at least `decodedBytes`; nil to
+  ///     dequantise them once, now.
   public init(
-    _ library: CUBLASLt, _ storedType: ElementType, bytes: UnsafeRawBufferPointer, outputs: Int,
-    inputs: Int, type: ElementType = .bfloat16, decoded: CUDABuffer? = nil,
-    kernel: (CUDASource) throws(CUDAFailure) -> CUDAKernel, on stream: CUDAStream
+    _ device: CUDADevice, _ storedType: ElementType, bytes: UnsafeRawBufferPointer, outputs: Int,
+    inputs: Int, type: ElementType = .bfloat16, shared: CUDABuffer? = nil
   ) throws(CUDAFailure) {
-    (self.library, self.storedType, self.type) = (library, storedType, type)
+    (self.device, self.type) = (device, type)
     (self.outputs, self.inputs) = (outputs, inputs)
-    weights = try library.context.allocate(bytes: bytes.count)
-    try stream.copy(bytes, to: weights.address)
+    let (context, stream) = (device.context, device.stream)
+    let stored = try context.allocate(bytes: bytes.count)
+    try stream.copy(bytes, to: stored.address)
     // The bytes are the caller's and may go when this returns.
-    try stream.synchronize()
+    defer { try? stream.synchronize() }
     guard storedType != type else {
-      decoding = nil
+      (weights, decoding) = (stored, nil)
       return
     }
-    let operators: CUDAOperators
-    do throws(CUDAOperators.Unsupported) {
-      operators = try CUDAOperators(
-        .rows, type: type, storedType: storedType, architecture: library.context.architecture)
-    } catch {
-      throw .unsupported("\(error)")
+    let kernels = try device.operators(.rows, type: type, storedType: storedType)
+    let needed = Self.decodedBytes(type: type, outputs: outputs, inputs: inputs)
+    if let shared {
+      guard shared.byteCount >= needed else {
+        throw .unsupported("\(shared.byteCount) bytes for dequantised weights; expected \(needed)")
+      }
+      (weights, decoding) = (stored, (kernels, shared))
+      return
     }
-    let needed = Self.decodedBytes(storedType, type: type, outputs: outputs, inputs: inputs)
-    let memory: CUDABuffer
-    if let decoded, decoded.byteCount >= needed {
-      memory = decoded
-    } else {
-      memory = try library.context.allocate(bytes: needed)
+    (weights, decoding) = (try context.allocate(bytes: needed), nil)
+    let decoded = matrix(weights)
+    try kernels.launch(on: stream) {
+      $0.gather(stored.address, tableRows: outputs, into: decoded)
     }
-    decoding = (operators, try kernel(operators.source), memory)
+    try stream.synchronize()
+  }
+
+  private func matrix(_ buffer: CUDABuffer) -> CUDAMatrix {
+    CUDAMatrix(buffer.address, rows: outputs, columns: inputs)
   }
 
   /// Asks for y = x·Wᵀ, or y += x·Wᵀ.
+  ///
+  /// - Parameter outputType: Of `y`: by default that of activations, or `.float32`.
   public func multiply(
-    _ x: CUDAMatrix, into y: CUDAMatrix, accumulate: Bool = false, on stream: CUDAStream
+    _ x: CUDAMatrix, into y: CUDAMatrix, outputType: ElementType? = nil, accumulate: Bool = false
   ) throws(CUDAFailure) {
-    var matrix = CUDAMatrix(weights.address, rows: outputs, columns: inputs)
     if let decoding {
-      matrix.base = decoding.memory.address
-      try stream.launch(
-        decoding.kernel,
-        decoding.operators.gather(weights.address, tableRows: outputs, into: matrix))
+      let decoded = matrix(decoding.memory)
+      try decoding.kernels.launch(on: device.stream) {
+        $0.gather(weights.address, tableRows: outputs, into: decoded)
+      }
     }
-    try library.multiply(x, matrix, type: type, into: y, accumulate: accumulate, on: stream)
+    try device.products.multiply(
+      x, matrix(decoding?.memory ?? weights), type: type, into: y, outputType: outputType,
+      accumulate: accumulate, on: device.stream)
   }
 }

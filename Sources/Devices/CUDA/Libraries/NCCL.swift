@@ -1,61 +1,69 @@
 public import Tensors
 
-/// Sums over several GPUs of this machine, by NVIDIA's library, opened at run time.
+/// Sums over several GPUs by NVIDIA's library, opened at run time: one member of a group.
 ///
-/// One process drives all members; a group of one is a group like any other.
+/// A group of one is a group like any other.
 public final class NCCL: Sendable {
-  /// The members' devices.
-  public let contexts: [CUDAContext]
+  /// The member's device.
+  public let context: CUDAContext
+  /// The member's number, from 0.
+  public let rank: Int
+  /// The members of the group.
+  public let count: Int
   private let functions: Functions
-  private nonisolated(unsafe) let members: [OpaquePointer?]
+  private nonisolated(unsafe) let communicator: OpaquePointer?
 
-  /// A group.
+  private init(
+    _ context: CUDAContext, _ communicator: OpaquePointer?, rank: Int, of count: Int,
+    _ functions: Functions
+  ) {
+    (self.context, self.communicator, self.functions) = (context, communicator, functions)
+    (self.rank, self.count) = (rank, count)
+  }
+
+  /// The members of a group of this process's devices, each used by a thread of its own.
   ///
   /// - Parameters:
-  ///   - contexts: The members, each of another device.
+  ///   - contexts: The members' devices, no two the same.
   ///   - library: By default NCCL where the loader finds it.
-  public init(_ contexts: [CUDAContext], library: DynamicLibrary? = nil) throws(CUDAFailure) {
+  public static func group(_ contexts: [CUDAContext], library: DynamicLibrary? = nil)
+    throws(CUDAFailure) -> [NCCL]
+  {
+    let functions: Functions
     do throws(DynamicLibrary.Failure) {
       functions = try Functions(.given(library, else: ["libnccl.so.2", "libnccl.so"]))
     } catch {
       throw CUDAFailure(error, library: "NCCL")
     }
-    var members = [OpaquePointer?](repeating: nil, count: contexts.count)
+    var communicators = [OpaquePointer?](repeating: nil, count: contexts.count)
     let devices = contexts.map { Int32($0.device.index) }
-    let status = functions.makeAll(&members, Int32(clamping: contexts.count), devices)
+    let status = functions.makeAll(&communicators, Int32(clamping: contexts.count), devices)
     try Self.check("ncclCommInitAll", status)
-    (self.contexts, self.members) = (contexts, members)
+    return zip(contexts, communicators).enumerated().map {
+      NCCL($1.0, $1.1, rank: $0, of: contexts.count, functions)
+    }
   }
 
-  deinit { for member in members { _ = functions.destroy(member) } }
+  deinit { _ = functions.destroy(communicator) }
 
   /// Asks for the sum of the members' values, which replaces each member's.
   ///
+  /// Every member asks for as many sums, in the same order.
+  ///
   /// - Parameters:
-  ///   - values: An address for each member.
-  ///   - count: The elements at each.
+  ///   - values: The first of this member's.
+  ///   - count: Their number.
   ///   - type: `.float32`, `.bfloat16` or `.float16`.
-  ///   - streams: A stream for each member.
   public func addUp(
-    _ values: [CUDAAddress], count: Int, type: ElementType, on streams: [CUDAStream]
+    _ values: CUDAAddress, count: Int, type: ElementType, on stream: CUDAStream
   ) throws(CUDAFailure) {
-    guard values.count == members.count, streams.count == members.count else {
-      throw .unsupported("a sum over \(members.count) GPUs with \(values.count) addresses")
-    }
     // ncclFloat16 is 6, ncclFloat32 7, ncclBfloat16 9; ncclSum is 0.
     let number: Int32 = type == .bfloat16 ? 9 : type == .float16 ? 6 : 7
-    try Self.check("ncclGroupStart", functions.begin())
-    var failure: Int32 = 0
-    for (member, (value, stream)) in zip(members, zip(values, streams)) where failure == 0 {
-      let address = UnsafeMutableRawPointer(bitPattern: UInt(value.bits))
-      failure = stream.context.library {
-        functions.allReduce(address, address, count, number, 0, member, stream.handle)
-      }
+    let address = UnsafeMutableRawPointer(bitPattern: UInt(values.bits))
+    let status = context.library {
+      functions.allReduce(address, address, count, number, 0, communicator, stream.handle)
     }
-    // A group that was begun ends, whatever went wrong in it.
-    let ended = functions.end()
-    try Self.check("ncclAllReduce", failure)
-    try Self.check("ncclGroupEnd", ended)
+    try Self.check("ncclAllReduce", status)
   }
 
   private static func check(_ call: String, _ status: Int32) throws(CUDAFailure) {
@@ -66,8 +74,6 @@ public final class NCCL: Sendable {
     let makeAll:
       @convention(c) (UnsafeMutablePointer<OpaquePointer?>, Int32, UnsafePointer<Int32>) -> Int32
     let destroy: @convention(c) (OpaquePointer?) -> Int32
-    let begin: @convention(c) () -> Int32
-    let end: @convention(c) () -> Int32
     let allReduce:
       @convention(c) (
         UnsafeRawPointer?, UnsafeMutableRawPointer?, Int, Int32, Int32, OpaquePointer?,
@@ -77,8 +83,6 @@ public final class NCCL: Sendable {
     init(_ library: DynamicLibrary) throws(DynamicLibrary.Failure) {
       makeAll = try library.function("ncclCommInitAll")
       destroy = try library.function("ncclCommDestroy")
-      begin = try library.function("ncclGroupStart")
-      end = try library.function("ncclGroupEnd")
       allReduce = try library.function("ncclAllReduce")
     }
   }

@@ -5,7 +5,7 @@ extension CUDAOperators {
     """
     // y = x / √(mean(x²) + ε) · (offset + weight); x and y may be the same.
     __device__ inline void normalise(
-        const Element* x, const float* weight, float offset, float epsilon, Element* y, int width,
+        const Stored* x, const float* weight, float offset, float epsilon, Element* y, int width,
         void* memory) {
       float squares = 0.f;
       for (int d = threadIdx.x; d < width; d += blockDim.x) {
@@ -17,7 +17,7 @@ extension CUDAOperators {
         store(y + d, load(x + d) * factor * (offset + weight[d]));
     }
     \(kernel("rms_norm", """
-      const Element* x, long long xStride, const float* weight, float offset, float epsilon,
+      const Stored* x, long long xStride, const float* weight, float offset, float epsilon,
       Element* y, long long yStride, int heads, int width, int rows
       """)) {
       SHARED_MEMORY(memory);
@@ -33,13 +33,13 @@ extension CUDAOperators {
   var addRMSNorm: String {
     """
     \(kernel("add_rms_norm", """
-      const Element* delta, long long deltaStride, Element* residual, long long residualStride,
+      const Element* delta, long long deltaStride, Stored* residual, long long residualStride,
       const float* weight, float offset, float epsilon, Element* y, long long yStride, int width,
       int rows
       """)) {
       SHARED_MEMORY(memory);
       for (long long row = blockIdx.x; row < rows; row += gridDim.x) {
-        Element* sum = residual + row * residualStride;
+        Stored* sum = residual + row * residualStride;
         for (int d = threadIdx.x; d < width; d += blockDim.x)
           store(sum + d, load(sum + d) + load(delta + row * deltaStride + d));
         normalise(sum, weight, offset, epsilon, y + row * yStride, width, memory);
@@ -76,11 +76,11 @@ extension CUDAOperators {
   /// RMSNorm of rows, or of each of a row's heads.
   ///
   /// - Parameters:
-  ///   - x: Tokens × (heads · width).
+  ///   - x: Tokens × (heads · width), of the stored type.
   ///   - weight: `width` floats.
   ///   - offset: Added to weights: 1 where they are stored less 1, as Gemma's.
   ///   - heads: Equal parts of a row that are normalised each on its own.
-  ///   - y: Of the shape of `x`; may be `x`.
+  ///   - y: Of the shape of `x`; may be `x` where the types are the same.
   public func rmsNorm(
     _ x: CUDAMatrix, weight: CUDAAddress, offset: Float = 0, epsilon: Float, heads: Int = 1,
     into y: CUDAMatrix
@@ -94,7 +94,7 @@ extension CUDAOperators {
       ])
   }
 
-  /// residual += delta, y = RMSNorm(residual).
+  /// residual += delta, y = RMSNorm(residual); the residual is of the stored type.
   public func fusedAddRMSNorm(
     _ delta: CUDAMatrix, residual: CUDAMatrix, weight: CUDAAddress, offset: Float = 0,
     epsilon: Float, into y: CUDAMatrix

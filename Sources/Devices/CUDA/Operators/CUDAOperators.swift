@@ -9,6 +9,8 @@ public struct CUDAOperators: Sendable, Hashable {
   public enum Family: String, Sendable, Hashable, CaseIterable {
     /// RMSNorm, RMSNorm of a sum, LayerNorm.
     case norm
+    /// Sums of rows, and of rows with a bias.
+    case sums
     /// Rotary embedding.
     case rotary
     /// SiLU and GELU, gated and plain.
@@ -31,7 +33,7 @@ public struct CUDAOperators: Sendable, Hashable {
   public let family: Family
   /// Of activations: `.float32`, `.bfloat16` or `.float16`.
   public let type: ElementType
-  /// Of a table's rows, or of pages.
+  /// Of a table's rows, of pages, or of the sums that layers add to (the residual stream).
   public let storedType: ElementType
   /// What the text is compiled for.
   public let architecture: CUDAArchitecture
@@ -54,7 +56,7 @@ public struct CUDAOperators: Sendable, Hashable {
 
   /// Kernels.
   ///
-  /// - Parameter storedType: By default that of activations; only rows and pages differ.
+  /// - Parameter storedType: By default that of activations; rows, pages and what is added to may differ.
   public init(
     _ family: Family, type: ElementType, storedType: ElementType? = nil,
     architecture: CUDAArchitecture
@@ -68,6 +70,7 @@ public struct CUDAOperators: Sendable, Hashable {
       switch family {
       case .rows: Self.rowTypes
       case .pages: activations + [.float8E4M3, .float8E5M2, .int8]
+      case .norm, .sums: [type, .float32]
       default: [type]
       }
     guard activations.contains(type), stored.contains(self.storedType) else {
@@ -86,9 +89,10 @@ public struct CUDAOperators: Sendable, Hashable {
       switch family {
       case .norm:
         (
-          Self.reductions + [rmsNorm, addRMSNorm, layerNorm],
+          Self.reductions + [stored, rmsNorm, addRMSNorm, layerNorm],
           ["rms_norm", "add_rms_norm", "layer_norm"]
         )
+      case .sums: ([stored, sums], ["add", "add_bias"])
       case .rotary: ([rotate], ["rotate"])
       case .activation: activations
       case .rows: ([decoding, gather], ["gather"])
@@ -109,6 +113,13 @@ public struct CUDAOperators: Sendable, Hashable {
       name: "\(family.rawValue)-\(type.rawValue)\(suffix)",
       text: (head + functions).joined(separator: "\n\n") + "\n", architecture: architecture,
       entryPoints: entryPoints, dynamicSharedBytes: Self.sharedBytes, threads: Self.threads)
+  }
+
+  /// The stored type where it may be that of activations.
+  private var stored: String {
+    storedType == type
+      ? "typedef Element Stored;"
+      : CUDAText.element(storedType, named: "Stored", isStored: true)
   }
 
   /// The head of a kernel.

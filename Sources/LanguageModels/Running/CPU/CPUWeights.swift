@@ -57,4 +57,6 @@ struct CPUWeights: ModelWeights {
       pageSize: pageSize, kvHeads: configuration.kvHeadCount,
       headDimension: configuration.headDimension, elementType: kvType)
   }
+
+  func poolByteCount() -> Int? { nil }
 }
