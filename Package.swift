@@ -72,7 +72,10 @@ let package = Package(
     // No product: runs generated CUDA kernels as C++ on this processor, or writes their texts.
     .executableTarget(
       name: "cuda-check",
-      dependencies: ["Attention", "Checkpoints", "Devices", "StubCUDA", "Tensors"],
+      dependencies: [
+        "LanguageModels", "Attention", "Checkpoints", "Devices", "StubCUDA", "Tensors",
+        "TestModels", "Tokenizers",
+      ],
       path: "Sources/CUDACheck", exclude: ["emulation.h"], swiftSettings: swift),
     // No product: run by mpiexec, compares a model that ranks share with the same model whole.
     .executableTarget(
@@ -120,7 +123,7 @@ let package = Package(
       fixtures: [.copy("Fixtures")])
     + room(
       "LanguageModels", uses: ["Checkpoints", "Tokenizers", "Attention", "Devices", "Tensors"],
-      testsUse: ["TestModels"], fixtures: [.copy("Fixtures")])
+      testsUse: ["StubCUDA", "TestModels"], fixtures: [.copy("Fixtures")])
     + room("ModelStore", uses: ["CTransport"])
     + room("Checkpoints", uses: ["Tensors"])
     + room("Tokenizers")

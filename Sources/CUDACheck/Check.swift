@@ -36,6 +36,14 @@ struct Check {
           return (error <= 2e-2, "error \(error)")
         }
       }
+      + ModelCase.all.map { model in
+        Check(
+          name: model.name, architecture: model.architecture, isFor: { _ in true }
+        ) {
+          let error = try model.check($0)
+          return (error <= model.limit, "logits \(error)")
+        }
+      }
   }
 
   /// Does the checks whose name contains a filter, and prints a line for each; whether all were right.

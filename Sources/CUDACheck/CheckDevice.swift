@@ -11,6 +11,8 @@ final class CheckDevice {
   let context: CUDAContext
   /// Where a check's work goes.
   let stream: CUDAStream
+  /// The library of everything of CUDA's that the stub has; nil on a GPU.
+  let stub: DynamicLibrary?
   private let load: (CUDASource) throws(CUDAFailure) -> CUDAModule
   private let emulation: Emulation?
   private var loaded: [CUDASource: CUDAModule] = [:]
@@ -21,10 +23,13 @@ final class CheckDevice {
     stream = try CUDAStream(context)
     load = { source throws(CUDAFailure) in try compiler.module(source) }
     emulation = nil
+    stub = nil
   }
 
   private init(host: CPUDevice, emulation: Emulation) throws {
-    let context = try CUDAContext(CUDADriver(DynamicLibrary(name: "stub") { stub_cuda_symbol($0) }))
+    let stub = DynamicLibrary(name: "stub") { stub_cuda_symbol($0) }
+    let context = try CUDAContext(CUDADriver(stub))
+    self.stub = stub
     (self.context, self.host, self.emulation) = (context, host, emulation)
     stream = try CUDAStream(context)
     load = { source throws(CUDAFailure) in try emulation.load(source, context) }

@@ -60,8 +60,26 @@ struct Emulator {
     }
   }
 
-  /// Compiles a source.
+  /// The programs so far: many cases have the same texts.
+  private final class Programs {
+    var bySource: [CUDASource: Program] = [:]
+  }
+  private let programs = Programs()
+
+  /// Uses a compiler, and a directory for what it makes.
+  init(compiler: String, directory: String) {
+    (self.compiler, self.directory) = (compiler, directory)
+  }
+
+  /// A source's program, compiled once.
   func load(_ source: CUDASource) throws -> Program {
+    if let program = programs.bySource[source] { return program }
+    let program = try compile(source)
+    programs.bySource[source] = program
+    return program
+  }
+
+  private func compile(_ source: CUDASource) throws -> Program {
     let base = "\(directory)/kernel-\(UInt.random(in: 0..<1 << 40))"
     let header = URL(fileURLWithPath: #filePath).deletingLastPathComponent().path
     func choose(_ call: (String) -> String) -> String {

@@ -58,7 +58,7 @@ public final class LanguageModel: Sendable {
       none = CPUWeights(device, precision: precision, parallelism: parallelism)
     }
     let loader = WeightLoader(
-      checkpoint, configuration, part, metadata: metadata, into: none, parallelism: parallelism,
+      checkpoint, configuration, part, metadata: metadata, into: none,
       storedName: storedName)
     let shape = [configuration.vocabularySize, configuration.width]
     let vectors = try loader.required("token_embd.weight", shape: shape)

@@ -4,14 +4,17 @@ import Tensors
 
 // Families whose reference is an operator of the processor on the same numbers in 32-bit floats.
 extension OperatorCase {
-  static func norm(_ type: ElementType) -> OperatorCase {
-    OperatorCase(name: "norm-\(type.rawValue)", family: .norm, type: type, limit: limit(type)) {
-      bench, operators, device in
+  static func norm(_ type: ElementType, of stored: ElementType? = nil) -> OperatorCase {
+    OperatorCase(
+      name: "norm-\(type.rawValue)\(stored.map { "-of-\($0.rawValue)" } ?? "")", family: .norm,
+      type: type, storedType: stored, limit: limit(type)
+    ) { bench, operators, device in
+      let stored = operators.storedType
       var noise = Noise(1)
       var worst = 0.0
       for (width, heads) in [(1, 1), (40, 5), (777, 1), (256, 2)] {
         let lists = Lists(bench)
-        let x = noise.grid(bench, type, 7, width * heads)
+        let x = noise.grid(bench, stored, 7, width * heads)
         let (weight, bias) = (noise.floats(width), noise.floats(width))
         let (weights, biases) = (try lists(weight), try lists(bias))
         for offset in [Float(0), 1] {
@@ -29,7 +32,7 @@ extension OperatorCase {
           worst = max(worst, y.error(z))
         }
         guard heads == 1 else { continue }
-        for terms in [CUDAAddress.none, biases] {
+        for terms in [CUDAAddress.none, biases] where stored == type {
           let (y, z) = (Grid(bench, type, 7, width), x.floats())
           try bench.run(
             operators.layerNorm(
@@ -40,8 +43,8 @@ extension OperatorCase {
         }
         // In place: the result takes the addend's memory. The sum is kept in the type, rounded.
         let delta = noise.grid(bench, type, 7, width)
-        let residual = noise.grid(bench, type, 7, width)
-        let sum = Grid(bench, type, 7, width) { residual[$0, $1] + delta[$0, $1] }
+        let residual = noise.grid(bench, stored, 7, width)
+        let sum = Grid(bench, stored, 7, width) { residual[$0, $1] + delta[$0, $1] }
         let expected = sum.floats()
         try device.gemmaRMSNorm(expected.view, weight: weight, epsilon: 1e-5, into: expected.view)
         try bench.run(
@@ -49,6 +52,29 @@ extension OperatorCase {
             delta.matrix, residual: residual.matrix, weight: weights, offset: 1, epsilon: 1e-5,
             into: delta.matrix))
         worst = max(worst, delta.error(expected), residual.error(sum))
+      }
+      return worst
+    }
+  }
+
+  /// Sums with rows and with a bias; what is added to may be in 32-bit floats.
+  static func sums(_ type: ElementType, to stored: ElementType? = nil) -> OperatorCase {
+    OperatorCase(
+      name: "sums-\(type.rawValue)\(stored.map { "-to-\($0.rawValue)" } ?? "")", family: .sums,
+      type: type, storedType: stored, limit: 0
+    ) { bench, operators, _ in
+      var noise = Noise(6)
+      var worst = 0.0
+      for columns in [1, 40, 777] {
+        let lists = Lists(bench)
+        let x = noise.grid(bench, type, 7, columns)
+        let y = noise.grid(bench, operators.storedType, 7, columns)
+        let bias = noise.floats(columns)
+        let sum = Grid(bench, operators.storedType, 7, columns) { y[$0, $1] + x[$0, $1] }
+        let biased = Grid(bench, type, 7, columns) { x[$0, $1] + bias[$1] }
+        try bench.run(operators.add(x.matrix, to: y.matrix))
+        try bench.run(operators.add(bias: lists(bias), to: x.matrix))
+        worst = max(worst, y.error(sum), x.error(biased))
       }
       return worst
     }

@@ -30,8 +30,11 @@ struct OperatorCase {
 
   static var all: [OperatorCase] {
     types.flatMap { type in
-      [norm(type), rotary(type), activation(type), softmax(type), states(type), sampling(type)]
-    } + pages + rows + [bits]
+      [
+        norm(type), sums(type), rotary(type), activation(type), softmax(type), states(type),
+        sampling(type),
+      ]
+    } + [norm(.bfloat16, of: .float32), sums(.bfloat16, to: .float32)] + pages + rows + [bits]
   }
 
   /// What rounding to a type leaves of a result that was right before.

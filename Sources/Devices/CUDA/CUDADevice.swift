@@ -64,15 +64,15 @@ public final class CUDADevice: Sendable {
 
   /// Memory that holds some values.
   public func buffer<T: BitwiseCopyable>(of values: [T]) throws(CUDAFailure) -> CUDABuffer {
-    try buffer(bytes: Array(values.withUnsafeBytes { Array($0) }))
-  }
-
-  private func buffer(bytes: [UInt8]) throws(CUDAFailure) -> CUDABuffer {
-    let buffer = try context.allocate(bytes: bytes.count)
-    let pinned = try context.allocatePinned(bytes: bytes.count)
-    pinned.bytes.copyBytes(from: bytes)
-    try stream.copy(UnsafeRawBufferPointer(pinned.bytes), to: buffer.address)
-    try stream.synchronize()
+    let buffer = try context.allocate(bytes: values.count * MemoryLayout<T>.stride)
+    var failure: CUDAFailure?
+    values.withUnsafeBytes { bytes in
+      do throws(CUDAFailure) {
+        try stream.copy(bytes, to: buffer.address)
+        try stream.synchronize()
+      } catch { failure = error }
+    }
+    if let failure { throw failure }
     return buffer
   }
 }

@@ -26,7 +26,9 @@ public final class BatchRunner {
     public var pageSize: Int
     /// The most rows of a step.
     public var rows: Int
-    /// The most sequences of a step; by default as many as rows. A GPU takes its memory accordingly.
+    /// The most sequences of a step; by default as many as rows.
+    ///
+    /// A GPU takes its memory accordingly.
     public var sequences: Int?
     /// The most tokens of a sequence, which some rotary embeddings depend on; by default what the
     /// model was trained for.

@@ -54,7 +54,7 @@ enum RankOrder {
       let type = ElementType.allCases.firstIndex(of: options.kvType) ?? 0
       words += [
         Int32(type), Int32(options.pageCount), Int32(options.pageSize), Int32(options.rows),
-        Int32(options.context ?? -1),
+        Int32(options.context ?? -1), Int32(options.sequences ?? -1),
         // An explicit composition says how pages are read, not what comes of it.
         options.composition == .automatic ? 1 : 0, options.isBatchInvariant ? 1 : 0,
         options.rotatesInAttention ? 1 : 0,
@@ -113,6 +113,8 @@ enum RankOrder {
       options.kvType = ElementType.allCases[type]
       let context = Int(try next())
       options.context = context < 0 ? nil : context
+      let sequences = Int(try next())
+      options.sequences = sequences < 0 ? nil : sequences
       options.composition = try next() == 1 ? .automatic : .off
       options.isBatchInvariant = try next() == 1
       options.rotatesInAttention = try next() == 1

@@ -37,29 +37,31 @@ public final class CUDALinear: Sendable {
     (self.device, self.type) = (device, type)
     (self.outputs, self.inputs) = (outputs, inputs)
     let (context, stream) = (device.context, device.stream)
+    let needed = Self.decodedBytes(type: type, outputs: outputs, inputs: inputs)
+    if let shared, storedType != type, shared.byteCount < needed {
+      throw .unsupported("\(shared.byteCount) bytes for dequantised weights; expected \(needed)")
+    }
     let stored = try context.allocate(bytes: bytes.count)
     try stream.copy(bytes, to: stored.address)
     // The bytes are the caller's and may go when this returns.
-    defer { try? stream.synchronize() }
+    try stream.synchronize()
     guard storedType != type else {
       (weights, decoding) = (stored, nil)
       return
     }
     let kernels = try device.operators(.rows, type: type, storedType: storedType)
-    let needed = Self.decodedBytes(type: type, outputs: outputs, inputs: inputs)
     if let shared {
-      guard shared.byteCount >= needed else {
-        throw .unsupported("\(shared.byteCount) bytes for dequantised weights; expected \(needed)")
-      }
       (weights, decoding) = (stored, (kernels, shared))
       return
     }
     (weights, decoding) = (try context.allocate(bytes: needed), nil)
     let decoded = matrix(weights)
-    try kernels.launch(on: stream) {
-      $0.gather(stored.address, tableRows: outputs, into: decoded)
+    try withExtendedLifetime(stored) { () throws(CUDAFailure) in
+      try kernels.launch(on: stream) {
+        $0.gather(stored.address, tableRows: outputs, into: decoded)
+      }
+      try stream.synchronize()
     }
-    try stream.synchronize()
   }
 
   private func matrix(_ buffer: CUDABuffer) -> CUDAMatrix {

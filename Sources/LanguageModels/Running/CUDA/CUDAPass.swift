@@ -109,6 +109,9 @@ final class CUDAPass: ForwardPass {
     (self.options, self.host, self.memory) = (options, host, memory)
   }
 
+  /// Work that is under way uses memory that goes with the pass.
+  deinit { try? device.stream.synchronize() }
+
   private static func bounds(
     _ options: BatchRunner.Options, sequences: Int, rows: Int, pages: Int
   ) -> AttentionBounds {
