@@ -19,11 +19,13 @@ extension Checker {
             AttentionVariant.causal.combined(with: .slidingWindow(left: 5)),
             AttentionVariant.causal.combined(with: .softCap(0.5)),
             AttentionVariant.causal.combined(with: .alibi(heads: heads)),
+            AttentionVariant.causal.combined(with: .rope(base: 100)),
+            AttentionVariant.causal.combined(with: .rope(.interleaved, base: 100)),
           ]
           for dimension in [40, 64, 80, 128] {
             let shape = AttentionShape(
               queryHeads: heads, kvHeads: heads / group, headDimension: dimension)
-            let scenarios = [turn, turn + 2].map {
+            let scenarios = [turn, turn + 3].map {
               AttentionScenario(
                 shape: shape, variant: variants[$0 % variants.count], pageSize: pageSize,
                 elementType: type)

@@ -69,6 +69,29 @@ struct VariantCase: Sendable, CustomTestStringConvertible {
     VariantCase(.rope(.interleaved, scaling: .linear(factor: 3)).combined(with: causal)),
     VariantCase(.streaming(sinks: 4, window: 60)),
     VariantCase(.streaming(sinks: 4, window: 60, pairing: .interleaved, base: 100)),
+    // Pairs among the first elements alone, an odd number apart; heads that turn differently.
+    VariantCase(
+      AttentionVariant("rope of some") { v in
+        v.key { x, at in
+          let (isFirst, other) = (at.dimension < 15, x.opposite(of: 30))
+          let pair = at.dimension - select(isFirst, 0, 15)
+          let angle = at.kv * (1 + at.kvHead) * pow(0.9, pair)
+          let turned =
+            x.own * cos(angle) - select(isFirst, other * sin(angle), -other * sin(angle))
+          return select(at.dimension < 30, turned, x.own * 0.5)
+        }
+        v.mask { at in at.kv <= at.query }
+      }),
+    // Nearly turns: pairs stretched, sheared, and scaled within themselves.
+    VariantCase(
+      AttentionVariant("no turns") { v in
+        v.key { x, at in x.own * cos(at.kv * 0.1) + x.neighbour * sin(at.kv * 0.1) }
+        v.key { x, at in x.own * cos(at.kv * at.dimension) - x.opposite * sin(at.kv + 1) }
+        v.key { x, at in
+          at.dimension / 64 * x.own.turned(by: at.kv * 0.2, with: x.neighbour, at)
+        }
+        v.mask { at in at.kv <= at.query }
+      }),
     VariantCase(causal.combined(with: .sink(logits: [0.5, -1, 2, 0, 30, -.infinity, 1, 3]))),
     VariantCase(.sigmoid(bias: -2)),
     VariantCase(causal.combined(with: .sigmoid(bias: -3)).combined(with: .slidingWindow(left: 19))),
@@ -201,5 +224,15 @@ struct VariantCase: Sendable, CustomTestStringConvertible {
         error.output <= 2 * material.limit && error.lse <= material.lseLimit,
         "\(workers) workers, pages of \(scenario.pageSize), \(scenario.elementType): \(error)")
     }
+  }
+}
+
+extension Symbol {
+  /// The first element of a pair of neighbours turned with the second, or the second with the first.
+  fileprivate func turned(
+    by angle: Symbol, with partner: Symbol, _ at: AttentionVariant.Place
+  ) -> Symbol {
+    let isFirst = at.dimension .== 2 * floor(at.dimension / 2)
+    return self * cos(angle) + partner * select(isFirst, -sin(angle), sin(angle))
   }
 }

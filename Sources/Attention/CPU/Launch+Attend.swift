@@ -95,6 +95,7 @@ extension Launch {
       let keys = placed(numbered, work, scratch)
       let following = keyTile(work, from: keys.first + keys.count)
       if findVisible(work, keys, scratch) {
+        if let turn = functors.turn, !turn.dependsOnHead { placeTurns(work, keys, scratch) }
         for head in heads {
           work.head = head
           let next =

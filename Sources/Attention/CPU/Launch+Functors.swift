@@ -37,6 +37,7 @@ extension Launch {
 
   /// The key functor: other panels take the place of the stored ones, in the form of `products`.
   func transformKeys(_ work: HeadItem, _ keyTile: KeyTile, _ scratch: Scratch) {
+    if let turn = functors.turn { return turnKeys(turn, work, keyTile, scratch) }
     let tokens = VectorFunctor.tokens
     for panel in 0..<keyTile.panels {
       let block = scratch.variant.keys + panel * tokens * headDimension
@@ -55,6 +56,38 @@ extension Launch {
         kernels.pair_keys(block, headDimension, block)
       }
       scratch.panels[panel] = UnsafeRawPointer(block)
+    }
+  }
+
+  /// Keys turned in pairs, in one pass from the panels as gathered to those of `products`; the pass
+  /// fetches the tile's values.
+  private func turnKeys(
+    _ turn: VectorFunctor.Turn, _ work: HeadItem, _ keyTile: KeyTile, _ scratch: Scratch
+  ) {
+    if turn.dependsOnHead { placeTurns(work, keyTile, scratch) }
+    let panelFloats = VectorFunctor.tokens * headDimension
+    for panel in 0..<keyTile.panels {
+      let block = scratch.variant.keys + panel * panelFloats
+      let (c, s) = (scratch.variant.externals[2 * panel], scratch.variant.externals[2 * panel + 1])
+      gathered.turn_keys(
+        scratch.panels[panel], headDimension, turn.distance, c.base, s.base, block,
+        geometry.hasPanels ? scratch.values[panel] : nil)
+      scratch.panels[panel] = UnsafeRawPointer(block)
+    }
+  }
+
+  /// Finds by how much each panel of a tile is turned: two external blocks a panel.
+  func placeTurns(_ work: HeadItem, _ keyTile: KeyTile, _ scratch: Scratch) {
+    let tokens = VectorFunctor.tokens
+    let functor = functors.keys[0]
+    for panel in 0..<keyTile.panels {
+      let first = panel * tokens
+      var variant = scratch.variant
+      variant.externals += panel * functor.externalCount
+      variant.externalBlocks += panel * functor.externalCount * tokens * functor.pitch
+      fillExternals(
+        functor, nil, count: min(tokens, keyTile.count - first), variant
+      ) { keyPlace(work, keyTile.position(first + $0)) }
     }
   }
 
@@ -146,9 +179,12 @@ extension Launch {
     _ scratch: VariantScratch, place: (_ token: Int) -> ScorePlace
   ) {
     let tokens = VectorFunctor.tokens
-    evaluateTokens(functor, count, scratch, place)
-    for i in 0..<functor.externalCount {
-      fill(functor, external: i, block, count, scratch, place)
+    fillExternals(functor, block, count: count, scratch, place: place)
+    if let turn = functor.turn {
+      kernels.f32.turn_keys(
+        block, functor.dimension, turn.distance, scratch.externals[0].base,
+        scratch.externals[1].base, block, nil)
+      return
     }
     var memory = swa_tile_memory()
     memory.block = block
@@ -172,6 +208,19 @@ extension Launch {
       memory.row_values = UnsafePointer(scratch.tokenValues)
       memory.row_value_pitch = tokens
       kernels.run_tile(functor.steps, functor.count, &memory, count, functor.pitch)
+    }
+  }
+
+  /// What a functor reads beside its vectors: values of the tokens and external blocks.
+  ///
+  /// - Parameter block: The vectors, where partners are among the blocks.
+  private func fillExternals(
+    _ functor: VectorFunctor.View, _ block: UnsafeMutablePointer<Float>?, count: Int,
+    _ scratch: VariantScratch, place: (_ token: Int) -> ScorePlace
+  ) {
+    evaluateTokens(functor, count, scratch, place)
+    for i in 0..<functor.externalCount {
+      fill(functor, external: i, block, count, scratch, place)
     }
   }
 
@@ -209,7 +258,7 @@ extension Launch {
   }
 
   private func fill(
-    _ functor: VectorFunctor.View, external i: Int, _ block: UnsafeMutablePointer<Float>,
+    _ functor: VectorFunctor.View, external i: Int, _ block: UnsafeMutablePointer<Float>?,
     _ count: Int, _ scratch: VariantScratch, _ place: (_ token: Int) -> ScorePlace
   ) {
     let tokens = VectorFunctor.tokens
@@ -220,6 +269,7 @@ extension Launch {
     let (across, along) = functor.isPanel ? (1, tokens) : (functor.pitch, 1)
     switch functor.externals[i] {
     case .partner(let partner):
+      guard let block else { return }
       // A panel is one run of rows; each row of vectors is a run of elements.
       let width = functor.isPanel ? tokens : 1
       for t in 0..<(functor.isPanel ? 1 : count) {

@@ -36,8 +36,8 @@ extension Launch {
       scratch.queryRows[row] = UnsafePointer(queries.row(query) + head * headDimension)
     }
     if functors.queries.count > 0 { transformQueries(work, scratch) }
-    // Panels that went through a functor carry their keys' scale.
-    let keyScale = functors.areOnPanels ? 1 : keyScales[work.head]
+    // Panels that went through a functor carry their keys' scale, unless it only turned them.
+    let keyScale = functors.areOnPanels && functors.turn == nil ? 1 : keyScales[work.head]
     (functors.values.count > 0 ? kernels.f32 : stored).packed.pack_queries(
       scratch.queryRows, work.rows, headDimension, scale * keyScale, scratch.queries)
   }

@@ -135,6 +135,10 @@ struct FunctorViews {
   /// Whether keys or values are made into other panels.
   var areOnPanels: Bool { keys.count > 0 || values.count > 0 }
 
+  /// How keys' elements are turned in pairs, where that is all that becomes of keys and values.
+  @inline(__always)
+  var turn: VectorFunctor.Turn? { keys.count == 1 && values.count == 0 ? keys[0].turn : nil }
+
   /// Whether a row needs work after its partial states have been merged.
   var finishesRows: Bool { sinks.outputCount > 0 || outputs.count > 0 }
 }

@@ -68,8 +68,9 @@ final class VariantCode {
       VectorFunctor.Stages(
         variant.functors.filter { $0.kind == kind }.map { functor in
           VectorFunctor(
-            BlockProgram(vector: resolved(functor.expression), layout: layout), layout: layout,
-            dimension: dimension, tables: tables, data)
+            BlockProgram(
+              vector: resolved(functor.expression), layout: layout, dimension: dimension),
+            layout: layout, dimension: dimension, tables: tables, data)
         })
     }
     queries = stages(.query, .rows, shape.headDimension)

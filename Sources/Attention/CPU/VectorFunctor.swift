@@ -96,8 +96,23 @@ final class VectorFunctor {
     } || !computed.isEmpty
   }
 
+  /// Whether what becomes of a key may differ from head to head.
+  private var dependsOnHead: Bool {
+    program.tokens.steps.contains { step in
+      switch step {
+      case .position(let p): p == .queryHead || p == .kvHead
+      case .perHead, .tensor: true
+      default: false
+      }
+    } || !computed.isEmpty
+  }
+
   var registerCount: Int { program.registerCount }
-  var externalCount: Int { program.externals.count }
+  /// External blocks held at once: those of all panels of a tile where pairs are turned.
+  var externalCount: Int {
+    program.externals.count
+      * (program.turn == nil ? 1 : AttentionWorkspace.tileKeys / Self.tokens)
+  }
   var tokenValueCount: Int { program.tokens.outputs.count }
   var scalarCount: Int { max(program.tokens.steps.count, computedScalars) }
 
@@ -107,7 +122,8 @@ final class VectorFunctor {
       pitch: Self.pitch(dimension), isCounting: program.tokens.steps == [.position(.kv)],
       tokens: tokenProgram.view,
       dimensionValues: dimensionValues.base, externals: externals.base,
-      externalCount: externals.count)
+      externalCount: externals.count,
+      turn: program.turn.map { Turn(distance: $0, dependsOnHead: dependsOnHead) })
   }
 
   /// What a thread needs to apply a functor.
@@ -125,6 +141,14 @@ final class VectorFunctor {
     let dimensionValues: UnsafePointer<Float>
     let externals: UnsafePointer<External>
     let externalCount: Int
+    /// Where there are no steps but pairs of elements are turned by the two externals.
+    let turn: Turn?
+  }
+
+  /// How a functor turns pairs (see `PairTurn`).
+  struct Turn: BitwiseCopyable {
+    let distance: Int
+    let dependsOnHead: Bool
   }
 
   /// Functors that apply one after the other.

@@ -53,6 +53,13 @@ struct BlockBuilder {
     }
   }
 
+  /// Makes values that depend on token and dimension external blocks, in this order; false where that
+  /// is not what they are.
+  mutating func fill(externals values: [Expression]) -> Bool {
+    let operands = values.map { lower($0) }
+    return operands == values.indices.map { .external($0) } && block.isEmpty
+  }
+
   /// Puts an expression's value into a register of its own, which is returned.
   mutating func keep(_ expression: Expression) -> Int {
     let operand = lower(expression)

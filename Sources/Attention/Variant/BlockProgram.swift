@@ -44,6 +44,8 @@ struct BlockProgram: Sendable {
   private(set) var dimensions: [Expression] = []
   private(set) var externals: [External] = []
   private(set) var pointers: [Pointer] = []
+  /// The distance of a `PairTurn` whose c and s are the externals, where there are no steps but that.
+  private(set) var turn: Int?
   /// The registers, from 0, in which a run leaves what was asked for beside the logits.
   private(set) var results: [Int] = []
 
@@ -61,8 +63,16 @@ struct BlockProgram: Sendable {
     self.init(builder, keeping: kept)
   }
 
-  /// Lowers a functor on vectors.
-  init(vector expression: Expression, layout: Layout) {
+  /// Lowers a functor on vectors of `dimension` elements.
+  init(vector expression: Expression, layout: Layout, dimension: Int) {
+    if layout == .panel, let turn = PairTurn(expression, dimension: dimension) {
+      var builder = BlockBuilder(layout, roots: [turn.cosine, turn.sine])
+      if builder.fill(externals: [turn.cosine, turn.sine]) {
+        self.init(builder)
+        self.turn = turn.distance
+        return
+      }
+    }
     var builder = BlockBuilder(layout, roots: [expression])
     if expression != .element(.own) { builder.write(expression) }
     self.init(builder)

@@ -83,6 +83,12 @@ typedef struct swa_kv_kernels {
   void (*load_key)(const void *panel, size_t token, size_t d, float *key);
   void (*store_value)(const float *value, size_t d, void *panel, size_t token);
   void (*load_value)(const void *panel, size_t token, size_t d, float *value);
+  /// A panel of keys with its elements turned in pairs, for `packed`: of the pairs (i, i + distance),
+  /// or neighbours where `distance` is 0, the first becomes c[i]·x + s[i]·y and the second
+  /// c[i]·y − s[i]·x; an element without a partner c[i]·x + s[i]·x. c and s are `[d][16]`. `out` has room
+  /// for floats. Lines of `ahead` are fetched, which may be NULL.
+  void (*turn_keys)(const void *panel, size_t d, size_t distance, const float *c, const float *s,
+                    void *out, const void *ahead);
   /// A panel of this type as floats: keys `[d][16]`; values a row of d rounded up to 16 for each
   /// token.
   void (*unpack_keys)(const void *panel, size_t d, float *out);
