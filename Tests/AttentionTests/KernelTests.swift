@@ -104,28 +104,81 @@ import Testing
     #expect(y.allSatisfy { $0.isNaN })
   }
 
+  /// Panels of values whose token t has t + 1 in every column.
+  private func countingPanels(_ kernels: swa_attention_kernels, _ count: Int, d: Int)
+    -> [AlignedBuffer]
+  {
+    (0..<count).map { panel in
+      let packed = AlignedBuffer(byteCount: 16 * 32 * 4)
+      for t in 0..<16 {
+        kernels.f32.store_value(
+          [Float](repeating: Float(16 * panel + t + 1), count: d), d, packed.bytes.baseAddress, t)
+      }
+      return packed
+    }
+  }
+
   @Test(arguments: levels)
   func softmaxIsExactAboutEmptyRows(level: InstructionSet) throws {
-    let softmax = try kernels(level).f32.packed.softmax
-    let span = [swa_span(first: 0, end: 2)]
-    var scores = [Float](repeating: -.infinity, count: 32)
+    let kernels = try kernels(level)
+    let values = countingPanels(kernels, 2, d: 1)
+    let panels = values.map { UnsafeRawPointer($0.bytes.baseAddress) }
     var m: [Float] = [-.infinity]
     var l: [Float] = [0]
-    var alpha: [Float] = [.nan]
-    softmax?(&scores, 1, span, &m, &l, &alpha)
-    #expect(scores.allSatisfy { $0 == 0 } && m == [-.infinity] && l == [0] && alpha == [0])
+    var o = [Float](repeating: 2, count: 16)
+    func attend(_ scores: [Float], _ panelRange: Range<UInt32> = 0..<2) -> [Float] {
+      var scores = scores
+      withExtendedLifetime(values) {
+        kernels.f32.packed.softmax_values(
+          &scores, 1, panels, [swa_span(first: panelRange.lowerBound, end: panelRange.upperBound)],
+          1, &m, &l, &o, 16, nil)
+      }
+      return scores
+    }
+    let empty = [Float](repeating: -.infinity, count: 32)
+    #expect(attend(empty).allSatisfy { $0 == 0 } && m == [-.infinity] && l == [0] && o[0] == 0)
     // A score then arrives; the empty past counts for nothing.
-    scores = [Float](repeating: -.infinity, count: 32)
+    var scores = empty
     scores[5] = -1e30
-    softmax?(&scores, 1, span, &m, &l, &alpha)
-    #expect(scores[5] == 1 && m == [-1e30] && l == [1] && alpha == [0])
+    #expect(attend(scores)[5] == 1 && m == [-1e30] && l == [1] && o[0] == 6)
     // And empty scores change nothing, nor does an empty span.
-    scores = [Float](repeating: -.infinity, count: 32)
-    softmax?(&scores, 1, span, &m, &l, &alpha)
-    #expect(scores.allSatisfy { $0 == 0 } && m == [-1e30] && l == [1] && alpha == [1])
-    scores = [Float](repeating: 7, count: 32)
-    softmax?(&scores, 1, [swa_span(first: 1, end: 1)], &m, &l, &alpha)
-    #expect(scores.allSatisfy { $0 == 7 } && m == [-1e30] && l == [1] && alpha == [1])
+    #expect(attend(empty).allSatisfy { $0 == 0 } && m == [-1e30] && l == [1] && o[0] == 6)
+    let sevens = [Float](repeating: 7, count: 32)
+    #expect(attend(sevens, 1..<1) == sevens && m == [-1e30] && l == [1] && o[0] == 6)
+  }
+
+  /// A row's softmax and output are the same bits in a tile, beside other strips' products, as alone.
+  @Test(arguments: levels, [1, 7, 13, 30])
+  func softmaxOfTilesIsThatOfRows(level: InstructionSet, rows: Int) throws {
+    let kernels = try kernels(level)
+    let (d, pitch) = (24, Int(SWA_SCORE_PITCH))
+    let values = countingPanels(kernels, 5, d: d)
+    let panels = values.map { UnsafeRawPointer($0.bytes.baseAddress) }
+    var random = SplitMix(state: 5)
+    let scores = (0..<rows * pitch).map { _ in Float(random.next() >> 40) * 0x1p-20 - 8 }
+    let spans = (0..<rows).map { swa_span(first: UInt32($0 % 2), end: UInt32(2 + $0 % 4)) }
+    let height = (rows + strips(rows, kernels) - 1) / strips(rows, kernels)
+    func attend(_ rows: Range<Int>, _ spans: [swa_span]) -> (o: [Float], l: [Float]) {
+      var s = Array(scores[rows.lowerBound * pitch..<rows.upperBound * pitch])
+      var m = [Float](repeating: -2, count: rows.count)
+      var l = rows.map { Float($0) }
+      var o = rows.flatMap { [Float](repeating: Float($0), count: 32) }
+      withExtendedLifetime(values) {
+        kernels.f32.packed.softmax_values(
+          &s, rows.count, panels, spans, d, &m, &l, &o, 32, nil)
+      }
+      return (o, l)
+    }
+    let whole = attend(0..<rows, spans)
+    for row in 0..<rows {
+      let alone = attend(row..<row + 1, [spans[row / height]])
+      #expect(whole.l[row] == alone.l[0])
+      #expect(whole.o[row * 32..<row * 32 + d].elementsEqual(alone.o.prefix(d)))
+    }
+  }
+
+  private func strips(_ rows: Int, _ kernels: swa_attention_kernels) -> Int {
+    (rows + kernels.strip - 1) / kernels.strip
   }
 
   /// Every half and every bfloat16 survives a round trip; floats round as the language rounds.

@@ -26,6 +26,10 @@ struct RowPlace: BitwiseCopyable {
   var queryLength: Int32
   /// Tokens of the request that have keys.
   var kvLength: Int32
+  /// The positions of the first and the last key within the mask's bounds; the last may be before
+  /// the first.
+  var firstKey = 0
+  var lastKey = 0
 }
 
 /// What the rows of a query tile range over.
@@ -34,12 +38,17 @@ struct RowSpan {
   var requests: ClosedRange<Int>
   var queryLengths: ClosedRange<Int>
   var kvLengths: ClosedRange<Int>
+  /// The positions of the keys that lie within every row's bounds, from the first to the last.
+  var firstKey: Int
+  var lastKey: Int
 
   init(_ place: RowPlace) {
     positions = Int(place.position)...Int(place.position)
     requests = Int(place.request)...Int(place.request)
     queryLengths = Int(place.queryLength)...Int(place.queryLength)
     kvLengths = Int(place.kvLength)...Int(place.kvLength)
+    firstKey = place.firstKey
+    lastKey = place.lastKey
   }
 
   mutating func include(_ place: RowPlace) {
@@ -47,6 +56,8 @@ struct RowSpan {
     requests = requests.including(Int(place.request))
     queryLengths = queryLengths.including(Int(place.queryLength))
     kvLengths = kvLengths.including(Int(place.kvLength))
+    firstKey = max(firstKey, place.firstKey)
+    lastKey = min(lastKey, place.lastKey)
   }
 }
 
@@ -94,14 +105,17 @@ extension Launch {
     while let numbered = tile {
       let keys = placed(numbered, work, scratch)
       let following = keyTile(work, from: keys.first + keys.count)
-      if findVisible(work, keys, scratch) {
+      let visibility = findVisible(work, keys, scratch)
+      if visibility != .nothing {
         if let turn = functors.turn, !turn.dependsOnHead { placeTurns(work, keys, scratch) }
         for head in heads {
           work.head = head
           let next =
             head + 1 < heads.upperBound
             ? (head: head + 1, keys: keys) : following.map { (head: heads.lowerBound, keys: $0) }
-          attend(work, keys, next: next, scratch.part(head - heads.lowerBound, rows: work.rows))
+          attend(
+            work, keys, visibility, next: next,
+            scratch.part(head - heads.lowerBound, rows: work.rows))
         }
       }
       tile = following
@@ -119,14 +133,14 @@ extension Launch {
 
   /// One head's rows against one tile of keys.
   private func attend(
-    _ work: HeadItem, _ keys: KeyTile, next: (head: Int, keys: KeyTile)?, _ scratch: Scratch
+    _ work: HeadItem, _ keys: KeyTile, _ visibility: TileVisibility,
+    next: (head: Int, keys: KeyTile)?, _ scratch: Scratch
   ) {
     let coverage = coverage(work, keys)
     if coverage == .empty { return }
     gatherPanels(work, keys, next: next, scratch)
     score(work, keys, scratch)
-    applyVariant(coverage, work, keys, scratch)
-    weigh(work, scratch)
+    applyVariant(coverage, visibility, work, keys, scratch)
     weighValues(work, keys, scratch)
   }
 

@@ -137,12 +137,21 @@ extension Launch {
       geometry.hasPanels ? scratch.values : nil)
   }
 
-  /// O = rescale·O + P·V.
+  /// Scores become weights, and O = rescale·O + P·V: by softmax relative to the running maximum, or
+  /// as they are.
   func weighValues(_ work: HeadItem, _ keyTile: KeyTile, _ scratch: Scratch) {
     if functors.areOnPanels { transformValues(work, keyTile, scratch) }
-    products(work).values(
-      scratch.scores, work.rows, scratch.values, scratch.spans, valueDimension, scratch.rescale,
-      scratch.output, scratch.outputPitch,
-      geometry.hasPanels ? scratch.nextPanels : nil)
+    let products = products(work)
+    let next = geometry.hasPanels ? scratch.nextPanels : nil
+    if usesSoftmax {
+      products.softmax_values(
+        scratch.scores, work.rows, scratch.values, scratch.spans, valueDimension, scratch.maximum,
+        scratch.sum, scratch.output, scratch.outputPitch, next)
+    } else {
+      products.weights(scratch.scores, work.rows, scratch.spans, scratch.rescale)
+      products.values(
+        scratch.scores, work.rows, scratch.values, scratch.spans, valueDimension, scratch.rescale,
+        scratch.output, scratch.outputPitch, next)
+    }
   }
 }

@@ -14,12 +14,35 @@ extension Launch {
       scratch.places[row] = RowPlace(
         query: query, member: Int32(member), position: rowPositions[Int(query)], request: request,
         queryLength: queryLengths[Int(request)], kvLength: kvLengths[Int(request)])
+      // The heads of a query see the same keys.
+      if member > 0, row > 0 {
+        scratch.places[row].firstKey = scratch.places[row - 1].firstKey
+        scratch.places[row].lastKey = scratch.places[row - 1].lastKey
+      } else {
+        boundKeys(of: &scratch.places[row])
+      }
       member += 1
       if member == group { (entry, member) = (entry + 1, 0) }
     }
     var span = RowSpan(scratch.places[0])
     for row in 1..<max(Int(tile.rowCount), 1) { span.include(scratch.places[row]) }
     return span
+  }
+
+  /// Finds the keys that the mask's bounds leave to a row.
+  @inline(__always)
+  private func boundKeys(of place: inout RowPlace) {
+    place.lastKey = Int(place.kvLength) - 1
+    for i in 0..<boundCount {
+      let limit = bounds[i].limit(
+        query: Int(place.position), kvLength: Int(place.kvLength),
+        queryLength: Int(place.queryLength))
+      if bounds[i].isUpper {
+        place.lastKey = min(place.lastKey, limit)
+      } else {
+        place.firstKey = max(place.firstKey, limit)
+      }
+    }
   }
 
   /// The row of the matrices of a tile's row, and its query head.

@@ -1,6 +1,13 @@
 internal import CMicrokernels
 internal import Tensors
 
+/// What the bounds of a mask, and the end of the keys, leave of a tile.
+enum TileVisibility {
+  case nothing, part
+  /// Every score of every row.
+  case everything
+}
+
 // What happens to scores between the two products.
 extension Launch {
   /// What the mask beyond the bounds makes of a tile.
@@ -21,19 +28,31 @@ extension Launch {
     return (rows + strips - 1) / strips
   }
 
-  /// What the bounds leave of a tile to each row and each strip; false where they leave nothing.
-  func findVisible(_ work: HeadItem, _ keyTile: KeyTile, _ scratch: Scratch) -> Bool {
+  /// What the bounds leave of a tile to each row and each strip.
+  func findVisible(_ work: HeadItem, _ keyTile: KeyTile, _ scratch: Scratch) -> TileVisibility {
     let tokens = Int(SWA_PANEL_TOKENS)
     let height = stripHeight(work.rows)
+    let span = keyTile.span
+    if work.span.firstKey <= span.lowerBound, span.upperBound <= work.span.lastKey {
+      let strips = (work.rows + height - 1) / height
+      scratch.spans.update(
+        repeating: swa_span(first: 0, end: UInt32(keyTile.panels)), count: strips)
+      if keyTile.count == keyTile.width { return .everything }
+      scratch.visible.update(
+        repeating: swa_span(first: 0, end: UInt32(keyTile.count)), count: work.rows)
+      return .part
+    }
     var any = false
     for (strip, firstRow) in stride(from: 0, to: work.rows, by: height).enumerated() {
       var (low, high) = (keyTile.count, 0)
       for row in firstRow..<min(firstRow + height, work.rows) {
-        let visible = visibleKeys(keyTile, scratch.places[row])
-        scratch.visible[row] = visible
-        if visible.first < visible.end {
-          low = min(low, Int(visible.first))
-          high = max(high, Int(visible.end))
+        let columns = keyTile.columns(
+          from: scratch.places[row].firstKey, through: scratch.places[row].lastKey)
+        scratch.visible[row] = swa_span(
+          first: UInt32(columns.lowerBound), end: UInt32(columns.upperBound))
+        if !columns.isEmpty {
+          low = min(low, columns.lowerBound)
+          high = max(high, columns.upperBound)
         }
       }
       scratch.spans[strip] =
@@ -42,21 +61,7 @@ extension Launch {
         : swa_span(first: 0, end: 0)
       any = any || low < high
     }
-    return any
-  }
-
-  /// The tile's columns within the bounds, for one query.
-  @inline(__always)
-  private func visibleKeys(_ keyTile: KeyTile, _ place: RowPlace) -> swa_span {
-    var (first, last) = (0, Int(place.kvLength) - 1)
-    for i in 0..<boundCount {
-      let limit = bounds[i].limit(
-        query: Int(place.position), kvLength: Int(place.kvLength),
-        queryLength: Int(place.queryLength))
-      if bounds[i].isUpper { last = min(last, limit) } else { first = max(first, limit) }
-    }
-    let columns = keyTile.columns(from: first, through: last)
-    return swa_span(first: UInt32(columns.lowerBound), end: UInt32(columns.upperBound))
+    return any ? .part : .nothing
   }
 
   /// What every row of a tile has once: row values and pointers.
@@ -105,10 +110,12 @@ extension Launch {
 
   /// The variant's logits and mask, then its bounds and the end of the keys, strip by strip.
   func applyVariant(
-    _ coverage: TileCoverage, _ work: HeadItem, _ keyTile: KeyTile, _ scratch: Scratch
+    _ coverage: TileCoverage, _ visibility: TileVisibility, _ work: HeadItem, _ keyTile: KeyTile,
+    _ scratch: Scratch
   ) {
     let isMasked = coverage != .full
     let program = isMasked ? self.program : unmasked
+    if program.isEmpty && visibility == .everything { return }
     let variant = scratch.variant
     let pitch = AttentionWorkspace.scorePitch
     var memory = swa_tile_memory()
@@ -144,6 +151,7 @@ extension Launch {
         memory.positions = keyTile.positions.map { $0 + columns.lowerBound }
         kernels.run_tile(program.steps, program.count, &memory, rows, columns.count)
       }
+      if visibility == .everything { continue }
       for row in 0..<rows {
         clip(scores + row * pitch, columns, to: scratch.visible[first + row])
       }
@@ -174,18 +182,5 @@ extension Launch {
     let end = max(min(Int(visible.end), columns.upperBound), columns.lowerBound)
     (scores + columns.lowerBound).update(repeating: maskedWeight, count: first - columns.lowerBound)
     (scores + end).update(repeating: maskedWeight, count: columns.upperBound - end)
-  }
-
-  /// Scores become probabilities relative to the running maximum; without softmax they are the
-  /// weights.
-  func weigh(_ work: HeadItem, _ scratch: Scratch) {
-    let products = products(work)
-    if usesSoftmax {
-      products.softmax(
-        scratch.scores, work.rows, scratch.spans, scratch.maximum, scratch.sum, scratch.rescale)
-    } else {
-      products.weights(
-        scratch.scores, work.rows, scratch.spans, scratch.rescale)
-    }
   }
 }

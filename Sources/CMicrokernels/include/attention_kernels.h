@@ -48,10 +48,6 @@ typedef struct swa_product_kernels {
   /// s[r][t] = q[r] · k[t] for the tokens t of each strip's span.
   void (*scores)(const void *queries, size_t rows, size_t d, const void *const *panels,
                  const swa_span *spans, float *s, const void *const *ahead);
-  /// Online softmax over each strip's span: the running maximum m and sum l are brought up to date,
-  /// s becomes exp(s − m) in the form that `values` reads, alpha = exp(m_old − m_new). A row that is
-  /// −∞ throughout leaves weights of 0 and its m as it was.
-  void (*softmax)(float *s, size_t rows, const swa_span *spans, float *m, float *l, float *alpha);
   /// s becomes weights in the form that `values` reads, as they are; alpha = 1.
   void (*weights)(float *s, size_t rows, const swa_span *spans, float *alpha);
   /// o[r] = alpha[r]·o[r] + Σ_t s[r][t]·v[t] over each strip's span; o has `ldo` floats a row,
@@ -59,6 +55,12 @@ typedef struct swa_product_kernels {
   void (*values)(const float *s, size_t rows, const void *const *panels,
                  const swa_span *spans, size_t d, const float *alpha, float *o, size_t ldo,
                  const void *const *ahead);
+  /// Online softmax over each strip's span, and `values` of its weights: the running maximum m and sum
+  /// l are brought up to date, o[r] = exp(m_old − m_new)·o[r] + Σ_t exp(s[r][t] − m[r])·v[t]; s is
+  /// overwritten. A row that is −∞ throughout leaves weights of 0 and its m as it was.
+  void (*softmax_values)(float *s, size_t rows, const void *const *panels, const swa_span *spans,
+                         size_t d, float *m, float *l, float *o, size_t ldo,
+                         const void *const *ahead);
 } swa_product_kernels;
 
 /// The kernels that touch stored keys and values, for one element type.
