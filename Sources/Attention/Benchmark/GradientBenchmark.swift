@@ -28,6 +28,28 @@ public struct GradientBenchmark: Sendable, Hashable {
     case causal
     /// Scores capped smoothly, the cap learned.
     case softCap
+    /// Rotary embedding of queries and keys.
+    case rope
+    /// A functor each on queries, keys, values and outputs, with a learned gain.
+    case functors
+
+    /// The variant.
+    var variant: AttentionVariant {
+      switch self {
+      case .causal: .causal
+      case .softCap: .causal.combined(with: .softCap(3))
+      case .rope: .causal.combined(with: .rope())
+      case .functors:
+        AttentionVariant("functors") { v in
+          let gain = v.parameter("gain", default: 0.75)
+          v.query { x, _ in x.own + gain * x.neighbour }
+          v.key { x, _ in tanh(gain * x.own) + x.opposite / 8 }
+          v.value { x, at in x.own * exp(-gain * at.dimension / 64) }
+          v.output { x, _ in x.own * sigmoid(x.neighbour) + gain * x.own }
+          v.mask { at in at.kv <= at.query }
+        }
+      }
+    }
   }
 
   /// A benchmark with the usual lengths.
@@ -40,12 +62,14 @@ public struct GradientBenchmark: Sendable, Hashable {
   /// The name of a table's row.
   public var name: String { "gradient \(kind.rawValue) D\(headDimension) g\(groupSize) \(length)" }
 
-  /// Head dimensions 64 and 128, groups, and a learned soft cap.
+  /// Head dimensions 64 and 128, groups, a learned soft cap, and functors on vectors.
   public static let all = [
     GradientBenchmark(headDimension: 64), GradientBenchmark(headDimension: 128),
     GradientBenchmark(headDimension: 128, groupSize: 4),
     GradientBenchmark(headDimension: 64, kind: .softCap),
     GradientBenchmark(headDimension: 128, kind: .softCap),
+    GradientBenchmark(headDimension: 64, kind: .rope),
+    GradientBenchmark(headDimension: 64, kind: .functors),
   ]
 
   /// The figures of one benchmark.
@@ -121,7 +145,7 @@ public struct GradientBenchmark: Sendable, Hashable {
         headDimension: benchmark.headDimension)
       attention = try DifferentiableAttention(
         device: device, shape: shape,
-        variant: benchmark.kind == .causal ? .causal : .causal.combined(with: .softCap(3)))
+        variant: benchmark.kind.variant)
       let lengths = [Int](repeating: benchmark.length, count: benchmark.batch)
       let rows: RaggedIndex
       do { rows = try RaggedIndex(lengths: lengths) } catch { throw .pages(error.description) }

@@ -33,12 +33,7 @@ extension DifferentiableAttention {
   private func attend(
     queries: MatrixView, keys: MatrixView, values: MatrixView, output: MatrixView, lse: MatrixView?
   ) throws(Failure) {
-    guard let cache else { return }
-    do {
-      try cache.append(keys: keys, values: values, slots: slots, on: device)
-    } catch {
-      throw .pages(error.description)
-    }
+    let cache = try forwardKeys.cache(keys: keys, values: values, on: device)
     do {
       try plan.run(queries: queries, cache: cache, output: output, lse: lse.map { .natural($0) })
     } catch {

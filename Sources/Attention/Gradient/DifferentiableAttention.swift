@@ -50,9 +50,8 @@ public final class DifferentiableAttention {
   let queryOffsets = Section<Int>()
   let keyOffsets = Section<Int>()
 
-  // The forward pass's pages: every request's keys begin at a page.
-  private(set) var cache: PagedKVCache?
-  private(set) var slots: [Int] = []
+  /// Where the forward pass reads keys and values.
+  private(set) var forwardKeys: ForwardKeys
 
   /// Why attention could not be planned or run.
   public enum Failure: Error, Hashable {
@@ -69,9 +68,6 @@ public final class DifferentiableAttention {
     /// The system has not that much memory.
     case memory(bytes: Int)
   }
-
-  /// Tokens of a page of the forward pass.
-  private static let pageSize = 16
 
   /// Makes attention without a batch.
   ///
@@ -102,6 +98,7 @@ public final class DifferentiableAttention {
     self.shape = shape
     self.variant = variant
     withParameters = differentiatesParameters
+    forwardKeys = ForwardKeys(shape)
     programs = GradientPrograms(variant, plan.code, withParameters: withParameters)
     vectors = VectorGradient(variant, shape, plan.code, withParameters: withParameters)
     workspace = GradientWorkspace(
@@ -121,7 +118,7 @@ public final class DifferentiableAttention {
     guard queries.count == keys.count else {
       throw .requests(queries: queries.count, keys: keys.count)
     }
-    let batch = try pages(queries: queries, keys: keys)
+    let batch = try forwardKeys.batch(queries: queries, keys: keys)
     do { try plan.update(batch, tensors: tensors) } catch { throw .plan(error) }
     if programs.code !== plan.code {
       programs = GradientPrograms(variant, plan.code, withParameters: withParameters)
@@ -137,32 +134,6 @@ public final class DifferentiableAttention {
     queryCount = queries.total
     keyCount = keys.total
     try vectors?.reserve(queries: queries, keys: keys)
-  }
-
-  /// The batch as pages in a row, with the slot of every key.
-  private func pages(queries: RaggedIndex, keys: RaggedIndex) throws(Failure) -> AttentionBatch {
-    let size = Self.pageSize
-    do {
-      let table = try PageTable(
-        raggedLengths: keys.offsets.indices.dropLast().map { keys[$0].count }, pageSize: size)
-      let pageCount = max(table.indices.count, 1)
-      if (cache?.pageCount ?? 0) < pageCount {
-        cache = nil
-        cache = try PagedKVCache(
-          pageCount: pageCount, pageSize: size, kvHeads: shape.kvHeads,
-          headDimension: shape.headDimension, valueDimension: shape.valueDimension,
-          elementType: .float32)
-      }
-      slots.removeAll(keepingCapacity: true)
-      slots.reserveCapacity(keys.total)
-      for r in 0..<keys.count {
-        let first = Int(table.offsets[r]) * size
-        slots += first..<first + keys[r].count
-      }
-      return try AttentionBatch(queries: queries, pages: table)
-    } catch {
-      throw .pages(String(describing: error))
-    }
   }
 
   func check(_ matrix: MatrixView, _ name: String, rows: Int, columns: Int) throws(Failure) {

@@ -266,6 +266,20 @@ import Testing
     #expect(dirty.queryGradient.view.row(material.queryRows[1].lowerBound)[0].isNaN)
   }
 
+  /// Long prompts' keys are copied, short ones' are read where they lie, by one plan in turn.
+  @Test func copiedAndBorrowedKeysAreOne() throws {
+    let device = try CPUDevice(threads: 2)
+    var scenario = GradientScenario()
+    let attention = try DifferentiableAttention(device: device, shape: scenario.shape, workers: 2)
+    for lengths in [[(20, 20), (3, 9)], [(400, 410)], [(7, 7), (0, 4), (64, 64)], [(300, 301)]] {
+      scenario.lengths = lengths
+      let material = try GradientScenario.Material(scenario)
+      try attention.update(queries: material.queryRows, keys: material.keyRows)
+      let result = try scenario.run(material, attention)
+      #expect(scenario.error(result, scenario.exact(material)) <= 1e-5)
+    }
+  }
+
   @Test func bitsDoNotDependOnThreads() throws {
     var scenario = GradientScenario()
     scenario.shape = AttentionShape(queryHeads: 4, kvHeads: 2, headDimension: 40)
