@@ -83,16 +83,16 @@ final class VariantMemory {
   private let buffers: [AlignedBuffer]
   let scratches: [VariantScratch]
 
-  init(_ code: VariantCode, shape: AttentionShape, on device: CPUDevice) {
+  init(_ needs: VariantCode.Needs, shape: AttentionShape, on device: CPUDevice) {
     let strip = device.attentionKernels.strip
     var buffers: [AlignedBuffer] = []
     var scratches: [VariantScratch] = []
     for _ in 0..<device.pool.count {
       var size = PlanMemory()
-      _ = VariantScratch(&size, code, shape, strip: strip)
+      _ = VariantScratch(&size, needs, shape, strip: strip)
       let buffer = AlignedBuffer(byteCount: size.bytes)
       var memory = PlanMemory(buffer.bytes.baseAddress)
-      scratches.append(VariantScratch(&memory, code, shape, strip: strip))
+      scratches.append(VariantScratch(&memory, needs, shape, strip: strip))
       buffers.append(buffer)
     }
     self.buffers = buffers
@@ -102,9 +102,8 @@ final class VariantMemory {
 
 extension VariantScratch {
   fileprivate init(
-    _ layout: inout PlanMemory, _ code: VariantCode, _ shape: AttentionShape, strip: Int
+    _ layout: inout PlanMemory, _ needs: VariantCode.Needs, _ shape: AttentionShape, strip: Int
   ) {
-    let needs = code.needs
     let dimension = max(shape.headDimension, shape.valueDimension)
     let row = VectorFunctor.pitch(dimension)
     let block = VectorFunctor.tokens * row

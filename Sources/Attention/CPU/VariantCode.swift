@@ -39,6 +39,17 @@ final class VariantCode {
     var hasVectors = false
     var hasPanels = false
     var hasQueries = false
+
+    init() {}
+
+    /// What functors on vectors need.
+    init(_ functors: [VectorFunctor], _ tables: PositionTables) {
+      scalars = (functors.map(\.scalarCount) + [tables.scalarCount]).max() ?? 0
+      vectorRegisters = functors.map(\.registerCount).max() ?? 0
+      externals = functors.map(\.externalCount).max() ?? 0
+      tokenValues = functors.map(\.tokenValueCount).max() ?? 0
+      hasVectors = !functors.isEmpty
+    }
   }
 
   init(
@@ -83,21 +94,13 @@ final class VariantCode {
     }
     self.sinks = ScalarProgram.Executable(sinks)
 
-    var needs = Needs()
-    let all = [queries, keys, values, outputs].flatMap(\.functors)
-    needs.scalars =
-      (all.map(\.scalarCount) + [
-        masked.tokens.steps.count, plain.tokens.steps.count, sinks.steps.count,
-        tables.scalarCount,
-      ]).max() ?? 0
+    var needs = Needs([queries, keys, values, outputs].flatMap(\.functors), tables)
+    needs.scalars = max(
+      needs.scalars, masked.tokens.steps.count, plain.tokens.steps.count, sinks.steps.count)
     needs.scoreRegisters = max(masked.registerCount, plain.registerCount)
-    needs.vectorRegisters = all.map(\.registerCount).max() ?? 0
     needs.columns = max(masked.columnCount, plain.columnCount)
     needs.rowValues = masked.tokens.outputs.count + (sharesRows ? 0 : plain.tokens.outputs.count)
     needs.pointers = masked.pointers.count + (sharesRows ? 0 : plain.pointers.count)
-    needs.externals = all.map(\.externalCount).max() ?? 0
-    needs.tokenValues = all.map(\.tokenValueCount).max() ?? 0
-    needs.hasVectors = !all.isEmpty
     needs.hasPanels = !keys.functors.isEmpty || !values.functors.isEmpty
     needs.hasQueries = !queries.functors.isEmpty
     self.needs = needs

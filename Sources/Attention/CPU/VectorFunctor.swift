@@ -116,9 +116,10 @@ final class VectorFunctor {
   var tokenValueCount: Int { program.tokens.outputs.count }
   var scalarCount: Int { max(program.tokens.steps.count, computedScalars) }
 
-  private var view: View {
+  /// What threads need, as long as the functor lives.
+  var view: View {
     View(
-      steps: steps.base, count: steps.count, isPanel: layout == .panel, dimension: dimension,
+      steps: steps.base, stepCount: steps.count, isPanel: layout == .panel, dimension: dimension,
       pitch: Self.pitch(dimension), isCounting: program.tokens.steps == [.position(.kv)],
       tokens: tokenProgram.view,
       dimensionValues: dimensionValues.base, externals: externals.base,
@@ -131,7 +132,7 @@ final class VectorFunctor {
   /// - Invariant: Pointers into a `VectorFunctor` that outlives the run.
   struct View {
     let steps: UnsafePointer<swa_tile_step>
-    let count: Int
+    let stepCount: Int
     let isPanel: Bool
     let dimension: Int
     let pitch: Int

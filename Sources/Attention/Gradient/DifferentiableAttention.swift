@@ -24,8 +24,7 @@ public import Tensors
 ///
 /// The variant's functors are differentiated symbolically, with softmax or without; scores are
 /// recomputed tile by tile, so that no matrix of queries × keys exists. Functors on queries, keys,
-/// values and outputs are applied to whole tensors before and after, element by element in Double
-/// (see `VectorGradient`): they cost far more here than fused into `AttentionPlan`. `backward` gives
+/// values and outputs are applied to whole tensors before and after. `backward` gives
 /// the same bits on any number of threads; `forward` does for one number of `workers`, as
 /// `AttentionPlan`. Not for use by two threads at once.
 public final class DifferentiableAttention {
@@ -100,7 +99,8 @@ public final class DifferentiableAttention {
     withParameters = differentiatesParameters
     forwardKeys = ForwardKeys(shape)
     programs = GradientPrograms(variant, plan.code, withParameters: withParameters)
-    vectors = VectorGradient(variant, shape, plan.code, withParameters: withParameters)
+    vectors = VectorGradient(
+      variant, shape, plan.code, withParameters: withParameters, plan.parameters.data, on: device)
     workspace = GradientWorkspace(
       shape: shape, threads: device.pool.count, programs: programs)
     schedule = GradientSchedule(queries: [0], keys: [0], shape: shape, bounds: plan.code.bounds)
@@ -122,7 +122,8 @@ public final class DifferentiableAttention {
     do { try plan.update(batch, tensors: tensors) } catch { throw .plan(error) }
     if programs.code !== plan.code {
       programs = GradientPrograms(variant, plan.code, withParameters: withParameters)
-      vectors = VectorGradient(variant, shape, plan.code, withParameters: withParameters)
+      vectors = VectorGradient(
+        variant, shape, plan.code, withParameters: withParameters, plan.parameters.data, on: device)
       workspace.programs = programs
     }
     let schedule = GradientSchedule(
@@ -133,7 +134,7 @@ public final class DifferentiableAttention {
     keyOffsets.assign(keys.offsets)
     queryCount = queries.total
     keyCount = keys.total
-    try vectors?.reserve(queries: queries, keys: keys)
+    try vectors?.reserve(queries: queries, keys: keys, on: device)
   }
 
   func check(_ matrix: MatrixView, _ name: String, rows: Int, columns: Int) throws(Failure) {

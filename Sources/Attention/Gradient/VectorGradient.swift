@@ -1,3 +1,4 @@
+internal import CMicrokernels
 internal import Devices
 internal import Tensors
 
@@ -5,34 +6,27 @@ internal import Tensors
 /// gradients back through the functors' symbolic derivatives.
 ///
 /// A functor of a key or value reads nothing of a query, so that what becomes of them is a tensor like
-/// the given one, and the backward pass of attention is that of attention without functors. Everything
-/// is computed in Double, a vector at a time.
+/// the given one, and the backward pass of attention is that of attention without functors. Sixteen rows
+/// of a head go through block programs at a time, each tensor once, however many tiles read it.
 final class VectorGradient {
-  /// One functor: its value, its derivatives by the elements that it reads, and by parameters.
-  struct Stage {
-    let program: ScalarProgram.Executable
-    /// The elements, in the order of the program's outputs after the value.
-    let partners: [Expression.Partner]
-    /// The parameters of the outputs after those.
-    let parameters: [GradientPrograms.Parameter]
-    let registerCount: Int
-  }
-
   private let shape: AttentionShape
-  private let stages: [Functor.Kind: [Stage]]
+  private let stages: [Functor.Kind: [VectorStage]]
+  private let tables: PositionTables
+  private let threads: VariantMemory
   // Where every row of queries and of keys stands.
   private var queryPlaces: [ScorePlace] = []
   private var keyPlaces: [ScorePlace] = []
   private var memory: [Functor.Kind: AlignedBuffer] = [:]
   private var outputMemory: AlignedBuffer?
+  /// The blocks of each thread's walker.
+  private let blocks: AlignedBuffer
+  private let blockSize: Int
 
   /// The functors of a variant; `nil` where it has none.
   init?(
-    _ variant: AttentionVariant, _ shape: AttentionShape, _ code: VariantCode, withParameters: Bool
+    _ variant: AttentionVariant, _ shape: AttentionShape, _ code: VariantCode,
+    withParameters: Bool, _ data: ParameterData, on device: CPUDevice
   ) {
-    func resolved(_ expression: Expression) -> Expression {
-      expression.resolving(variant.parameters, bound: code.bound)
-    }
     let leaves: [(GradientPrograms.Parameter, Expression)] =
       !withParameters
       ? []
@@ -42,26 +36,25 @@ final class VectorGradient {
     let functors = variant.functors.filter { $0.kind != .sink }
     if functors.isEmpty { return nil }
     self.shape = shape
+    let tables = PositionTables(data)
+    self.tables = tables
     stages = Dictionary(grouping: functors, by: \.kind).mapValues { functors in
       functors.map { functor in
-        var program = ScalarProgram()
-        let partners = functor.expression.partners
-        program.addOutput(resolved(functor.expression))
-        for partner in partners {
-          program.addOutput(resolved(functor.expression.derivative(by: .element(partner))))
-        }
-        var parameters: [GradientPrograms.Parameter] = []
-        for (parameter, leaf) in leaves {
-          let slope = resolved(functor.expression.derivative(by: leaf))
-          if slope == .constant(0) { continue }
-          program.addOutput(slope)
-          parameters.append(parameter)
-        }
-        return Stage(
-          program: ScalarProgram.Executable(program), partners: partners, parameters: parameters,
-          registerCount: program.steps.count)
+        let ofValues = functor.kind == .value || functor.kind == .output
+        return VectorStage(
+          functor, dimension: ofValues ? shape.valueDimension : shape.headDimension,
+          tables: tables, data, leaves: leaves
+        ) { $0.resolving(variant.parameters, bound: code.bound) }
       }
     }
+    let all = stages.values.joined().flatMap(\.functors)
+    threads = VariantMemory(VariantCode.Needs(all, tables), shape: shape, on: device)
+    blockSize = VectorWalker.size(
+      stages: stages.values.map(\.count).max() ?? 0,
+      dimension: max(shape.headDimension, shape.valueDimension))
+    blocks = AlignedBuffer(
+      byteCount: blockSize * device.pool.count * MemoryLayout<Float>.stride)
+    blocks.elements(Float.self).update(repeating: 0)
   }
 
   private func columns(_ kind: Functor.Kind) -> (heads: Int, dimension: Int) {
@@ -77,8 +70,10 @@ final class VectorGradient {
     kind == .key || kind == .value ? keyPlaces : queryPlaces
   }
 
-  /// Takes memory for a batch.
-  func reserve(queries: RaggedIndex, keys: RaggedIndex) throws(DifferentiableAttention.Failure) {
+  /// Takes memory for a batch, and fills tables for its positions.
+  func reserve(queries: RaggedIndex, keys: RaggedIndex, on device: CPUDevice)
+    throws(DifferentiableAttention.Failure)
+  {
     queryPlaces.removeAll(keepingCapacity: true)
     keyPlaces.removeAll(keepingCapacity: true)
     for r in 0..<queries.count {
@@ -96,6 +91,18 @@ final class VectorGradient {
     }
     for kind in stages.keys { memory[kind] = try buffer(kind, memory[kind]) }
     outputMemory = stages[.output] == nil ? nil : try buffer(.output, outputMemory)
+    if tables.isEmpty { return }
+    for r in 0..<queries.count where !queries[r].isEmpty && !keys[r].isEmpty {
+      let (query, kv) = (queries[r].count, keys[r].count)
+      let places = PlaceRange(
+        query: kv - query...kv - 1, kv: 0...kv - 1, queryHead: 0...shape.queryHeads - 1,
+        kvHead: 0...shape.kvHeads - 1, request: r...r, queryLength: query...query,
+        kvLength: kv...kv)
+      for stage in stages.values.joined() {
+        for functor in stage.functors { functor.note(places, in: tables) }
+      }
+    }
+    tables.fill(on: device)
   }
 
   /// A buffer for a tensor of a kind, the old one where it is large enough.
@@ -140,10 +147,10 @@ final class VectorGradient {
   func transform(
     _ x: MatrixView, _ kind: Functor.Kind, _ data: ParameterData, on device: CPUDevice
   ) {
-    forEachVector(of: x, kind, on: device) { vector, place, _, walker in
-      walker.take(vector)
-      walker.forward(place, data)
-      walker.put(vector)
+    forEachBlock(of: x, kind, data, on: device) { block, walker in
+      let vectors = x.row(block.rows.lowerBound) + block.column
+      walker.forward(vectors, stride: x.stride, count: block.rows.count, place: block.place)
+      walker.put(vectors, stride: x.stride, count: block.rows.count)
     }
   }
 
@@ -154,20 +161,27 @@ final class VectorGradient {
     on device: CPUDevice, _ parameters: inout ParameterGradient
   ) {
     guard let stages = stages[kind] else { return }
-    let (heads, dimension) = columns(kind)
-    let width = stages.reduce(0) { $0 + $1.parameters.count }
+    let heads = columns(kind).heads
+    let all = stages.flatMap(\.byParameters).map(\.parameter)
+    let width = all.count
     var sums = [Double](repeating: 0, count: max(x.rows * heads * width, 1))
     sums.withUnsafeMutableBufferPointer { sums in
       // Every vector has sums of its own.
-      nonisolated(unsafe) let sums = sums
-      forEachVector(of: gradient, kind, on: device) { vector, place, number, walker in
-        walker.take(x.row(number / heads) + number % heads * dimension)
-        walker.forward(place, data)
-        walker.backward(vector, place, data) { i, value in sums[number * width + i] += value }
+      forEachBlock(of: gradient, kind, data, on: device) { block, walker in
+        let (first, count) = (block.rows.lowerBound, block.rows.count)
+        walker.forward(
+          x.row(first) + block.column, stride: x.stride, count: count, place: block.place)
+        walker.backward(
+          gradient.row(first) + block.column, stride: gradient.stride, count: count,
+          place: block.place
+        ) { parameter, row, value in
+          sums[((first + row) * heads + block.head) * width + parameter] += value
+        }
       }
     }
+    if width == 0 { return }
     for number in 0..<x.rows * heads {
-      for (i, parameter) in stages.flatMap(\.parameters).enumerated() {
+      for (i, parameter) in all.enumerated() {
         let sum = sums[number * width + i]
         switch parameter {
         case .scalar(let p): parameters.scalars[p] += sum
@@ -177,109 +191,49 @@ final class VectorGradient {
     }
   }
 
-  /// Calls `body` with each vector, its place and its number: row · heads + head.
-  private func forEachVector(
-    of x: MatrixView, _ kind: Functor.Kind, on device: CPUDevice,
-    _ body: (UnsafeMutablePointer<Float>, ScorePlace, Int, inout VectorWalker) -> Void
+  /// Some rows' vectors of one head.
+  private struct Block {
+    let rows: Range<Int>
+    let head: Int
+    /// The first column.
+    let column: Int
+    /// Where the vectors of the `i`th row stands.
+    let place: (_ i: Int) -> ScorePlace
+  }
+
+  /// Calls `body` with sixteen vectors at a time.
+  private func forEachBlock(
+    of x: MatrixView, _ kind: Functor.Kind, _ data: ParameterData, on device: CPUDevice,
+    _ body: (Block, inout VectorWalker) -> Void
   ) {
-    guard let stages = stages[kind] else { return }
+    guard let stages = stages[kind], let base = blocks.elements(Float.self).baseAddress else {
+      return
+    }
     let (heads, dimension) = columns(kind)
-    let (places, group) = (places(kind), shape.groupSize)
+    let (places, group, tokens) = (places(kind), shape.groupSize, VectorFunctor.tokens)
     let isOfQueries = kind == .query || kind == .output
-    device.pool.forEachRange(places.count, grain: 8) { rows in
-      var walker = VectorWalker(stages, dimension: dimension)
-      for row in rows {
-        for head in 0..<heads {
-          var place = places[row]
-          place.queryHead = isOfQueries ? head : 0
-          place.kvHead = isOfQueries ? head / group : head
-          place.dimensionCount = dimension
-          body(x.row(row) + head * dimension, place, row * heads + head, &walker)
+    let inputs = VectorFunctor.Inputs(
+      kernels: device.attentionKernels, parameters: data, tables: tables.views)
+    places.withUnsafeBufferPointer { places in
+      let blockCount = (places.count + tokens - 1) / tokens
+      device.pool.forEachRange(blockCount, grain: 1) { blocks, worker in
+        var walker = VectorWalker(
+          stages, dimension: dimension, memory: base + worker * blockSize,
+          threads.scratches[worker], inputs)
+        for number in blocks {
+          let rows = number * tokens..<min((number + 1) * tokens, places.count)
+          for head in 0..<heads {
+            let block = Block(rows: rows, head: head, column: head * dimension) { i in
+              var place = places[rows.lowerBound + i]
+              place.queryHead = isOfQueries ? head : 0
+              place.kvHead = isOfQueries ? head / group : head
+              place.dimensionCount = dimension
+              return place
+            }
+            body(block, &walker)
+          }
         }
       }
-    }
-  }
-}
-
-/// A vector on its way through functors, with what went into each.
-struct VectorWalker {
-  private let stages: [VectorGradient.Stage]
-  private let dimension: Int
-  /// The vector before each stage and after the last.
-  private var vectors: [[Double]]
-  private var registers: [Double]
-  private var outer: [Double]
-  private var inner: [Double]
-
-  init(_ stages: [VectorGradient.Stage], dimension: Int) {
-    self.stages = stages
-    self.dimension = dimension
-    let zeros = [Double](repeating: 0, count: dimension)
-    vectors = Array(repeating: zeros, count: stages.count + 1)
-    registers = Array(repeating: 0, count: max(stages.map(\.registerCount).max() ?? 0, 1))
-    (outer, inner) = (zeros, zeros)
-  }
-
-  /// Begins with a vector.
-  mutating func take(_ x: UnsafePointer<Float>) {
-    for d in 0..<dimension { vectors[0][d] = Double(x[d]) }
-  }
-
-  /// Writes what came out.
-  func put(_ x: UnsafeMutablePointer<Float>) {
-    for d in 0..<dimension { x[d] = Float(vectors[stages.count][d]) }
-  }
-
-  mutating func forward(_ place: ScorePlace, _ data: ParameterData) {
-    for (s, stage) in stages.enumerated() {
-      evaluate(stage, vectors[s], place, data) { walker, d in
-        walker.vectors[s + 1][d] = walker.registers[stage.program.view.outputs[0]]
-      }
-    }
-  }
-
-  /// Replaces the gradient by what came out by the gradient by what went in.
-  ///
-  /// - Parameter add: Called with the number of a parameter, of all stages in order, and a part of
-  ///   its derivative.
-  mutating func backward(
-    _ gradient: UnsafeMutablePointer<Float>, _ place: ScorePlace, _ data: ParameterData,
-    _ add: (Int, Double) -> Void
-  ) {
-    for d in 0..<dimension { outer[d] = Double(gradient[d]) }
-    var first = stages.reduce(0) { $0 + $1.parameters.count }
-    for (s, stage) in stages.enumerated().reversed() {
-      first -= stage.parameters.count
-      for d in 0..<dimension { inner[d] = 0 }
-      evaluate(stage, vectors[s], place, data) { walker, d in
-        let (slopes, by) = (stage.program.view.outputs + 1, walker.outer[d])
-        for (i, partner) in stage.partners.enumerated() {
-          walker.inner[partner(d, of: walker.dimension)] += by * walker.registers[slopes[i]]
-        }
-        for i in stage.parameters.indices {
-          add(first + i, by * walker.registers[slopes[stage.partners.count + i]])
-        }
-      }
-      swap(&inner, &outer)
-    }
-    for d in 0..<dimension { gradient[d] = Float(outer[d]) }
-  }
-
-  /// Runs a stage's program at every element of a vector.
-  private mutating func evaluate(
-    _ stage: VectorGradient.Stage, _ vector: [Double], _ place: ScorePlace, _ data: ParameterData,
-    _ body: (inout VectorWalker, Int) -> Void
-  ) {
-    var place = place
-    for d in 0..<dimension {
-      place.dimension = d
-      registers.withUnsafeMutableBufferPointer { registers in
-        vector.withUnsafeBufferPointer { vector in
-          guard let base = registers.baseAddress else { return }
-          stage.program.view.run(at: place, data, base, vector: vector.baseAddress)
-        }
-      }
-      body(&self, d)
     }
   }
 }

@@ -55,7 +55,7 @@ extension AttentionPlan {
   private func lower() -> Bool {
     if parameters.bound == code.bound { return false }
     code = VariantCode(variant, shape, bound: parameters.bound, parameters.data)
-    variantMemory = VariantMemory(code, shape: shape, on: device)
+    variantMemory = VariantMemory(code.needs, shape: shape, on: device)
     workspace.attach(variantMemory.scratches)
     return true
   }

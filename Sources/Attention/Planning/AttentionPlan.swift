@@ -154,7 +154,7 @@ public final class AttentionPlan {
       granule: Int(SWA_PANEL_TOKENS), rule: rule, cost: CostModel(device.instructionSet))
     parameters = ParameterStore(variant, heads: shape.queryHeads, kvHeads: shape.kvHeads)
     code = VariantCode(variant, shape, bound: parameters.bound, parameters.data)
-    variantMemory = VariantMemory(code, shape: shape, on: device)
+    variantMemory = VariantMemory(code.needs, shape: shape, on: device)
     workspace = AttentionWorkspace(shape: shape, variants: variantMemory.scratches)
     if let bounds { try fix(bounds) } else { workspace.allocate() }
   }
