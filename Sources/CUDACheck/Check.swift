@@ -1,3 +1,4 @@
+import Attention
 import Devices
 import Glibc
 
@@ -43,15 +44,41 @@ struct Check {
           let error = try model.check($0)
           return (error <= model.limit, "logits \(error)")
         }
+      } + benchmarks
+  }
+
+  /// The benchmark's own comparisons, on lengths whose times mean nothing.
+  static var benchmarks: [Check] {
+    ["decode", "prefill", "latent", "fp8", "pages", "prefix", "start", "plan"].map { part in
+      Check(name: "bench-\(part)", architecture: .sm90a, isFor: { _ in true }) { device in
+        let benchmark = try CUDABenchmark(
+          device.context, host: device.host,
+          sizes: device.isEmulated ? .tiny : .short,
+          products: nil, wanted: { $0 == part }, loaders: [("kept", { device.module })],
+          module: device.module)
+        try benchmark.run()
+        let rows = benchmark.rows.filter { $0.part == part }
+        return (
+          !rows.isEmpty && rows.allSatisfy(\.isRight),
+          "\(rows.count) rows, error \(rows.compactMap(\.error).max() ?? 0)"
+        )
       }
+    }
   }
 
   /// Does the checks whose name contains a filter, and prints a line for each; whether all were right.
+  ///
+  /// - Parameter architecture: A device's, which some checks are not for.
   static func run(
-    _ filter: String, _ body: (Check) throws -> (isRight: Bool, what: String)
+    _ filter: String, on architecture: CUDAArchitecture? = nil,
+    _ body: (Check) throws -> (isRight: Bool, what: String)
   ) -> Bool {
-    var (count, failures) = (0, 0)
+    var (count, failures, skipped) = (0, 0, 0)
     for check in all where filter.isEmpty || check.name.contains(filter) {
+      if let architecture, !check.isFor(architecture) {
+        skipped += 1
+        continue
+      }
       count += 1
       do {
         let (isRight, what) = try body(check)
@@ -63,7 +90,8 @@ struct Check {
       }
       fflush(nil)
     }
-    print("\(count) cases, \(failures) wrong")
+    let others = skipped > 0 ? ", \(skipped) for other devices" : ""
+    print("\(count) cases, \(failures) wrong\(others)")
     return failures == 0 && count > 0
   }
 }

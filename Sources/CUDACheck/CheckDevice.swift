@@ -15,6 +15,8 @@ final class CheckDevice {
   let stub: DynamicLibrary?
   private let load: (CUDASource) throws(CUDAFailure) -> CUDAModule
   private let emulation: Emulation?
+  /// Whether launches are done by this processor.
+  var isEmulated: Bool { emulation != nil }
   private var loaded: [CUDASource: CUDAModule] = [:]
 
   /// A GPU, and what makes its kernels' code.
@@ -26,13 +28,17 @@ final class CheckDevice {
     stub = nil
   }
 
-  private init(host: CPUDevice, emulation: Emulation) throws {
+  /// The stub driver.
+  private init(
+    host: CPUDevice, emulation: Emulation?,
+    load: @escaping (CUDASource, CUDAContext) throws(CUDAFailure) -> CUDAModule
+  ) throws {
     let stub = DynamicLibrary(name: "stub") { stub_cuda_symbol($0) }
     let context = try CUDAContext(CUDADriver(stub))
     self.stub = stub
     (self.context, self.host, self.emulation) = (context, host, emulation)
     stream = try CUDAStream(context)
-    load = { source throws(CUDAFailure) in try emulation.load(source, context) }
+    self.load = { source throws(CUDAFailure) in try load(source, context) }
   }
 
   /// Calls a function with a device of an architecture that the emulator plays, which is gone afterwards.
@@ -42,10 +48,8 @@ final class CheckDevice {
     _ architecture: CUDAArchitecture, _ emulator: Emulator, host: CPUDevice,
     _ body: (CheckDevice) throws -> Result
   ) throws -> Result {
-    stub_cuda_begin()
+    reset(architecture)
     defer { stub_cuda_end() }
-    let number = Int32(architecture.number)
-    stub_cuda_reset(13000, number / 10, number % 10, 4 << 30)
     let emulation = Emulation(emulator)
     stub_cuda_on_launch(
       { context, module, name, arguments, blocks, threads, bytes in
@@ -54,12 +58,39 @@ final class CheckDevice {
           Int(module), String(cString: name), arguments, blocks: blocks, threads: threads,
           bytes: bytes)
       }, Unmanaged.passUnretained(emulation).toOpaque())
-    let result = try body(CheckDevice(host: host, emulation: emulation))
+    let result = try body(
+      CheckDevice(host: host, emulation: emulation) { source, context throws(CUDAFailure) in
+        try emulation.load(source, context)
+      })
     guard stub_cuda_alive() == 0 else {
       throw Emulator.Failure.library(
         "\(stub_cuda_alive()) things were not given back to the driver")
     }
     return result
+  }
+
+  /// Calls a function with a device whose launches do nothing.
+  ///
+  /// - Parameter take: Is given each source that would be loaded.
+  static func withStub(
+    _ architecture: CUDAArchitecture, host: CPUDevice,
+    _ take: @escaping (CUDASource) throws(CUDAFailure) -> Void,
+    body: (CheckDevice) throws -> Void
+  ) throws {
+    reset(architecture)
+    defer { stub_cuda_end() }
+    try body(
+      CheckDevice(host: host, emulation: nil) { source, context throws(CUDAFailure) in
+        try take(source)
+        return try CUDAModule(context, source, code: [0])
+      })
+  }
+
+  /// Takes the process's stub driver, and makes it a device of an architecture.
+  private static func reset(_ architecture: CUDAArchitecture) {
+    stub_cuda_begin()
+    let number = Int32(architecture.number)
+    stub_cuda_reset(13000, number / 10, number % 10, 4 << 30)
   }
 
   /// The kernels of a source, compiled and loaded once.

@@ -270,12 +270,14 @@ static int max(int a, int b) { return a > b ? a : b; }
 static void __syncwarp() { emulation::synchronize_warp(); }
 static void __threadfence() {}
 static void __nanosleep(unsigned) { emulation::yield(); }
-static unsigned atomicAdd(unsigned* at, unsigned x) {
-  const unsigned old = *at;
+static unsigned long long atomicAdd(unsigned long long* at, unsigned long long x) {
+  const unsigned long long old = *at;
   *at += x;
   return old;
 }
-static unsigned load_volatile(const unsigned* at) { return *(const volatile unsigned*)at; }
+static unsigned long long load_volatile(const unsigned long long* at) {
+  return *(const volatile unsigned long long*)at;
+}
 template <typename T> static T __ldg(const T* at) { return *at; }
 template <typename T> static T __ldcg(const T* at) { return *at; }
 static float __int_as_float(int bits) {
@@ -341,7 +343,7 @@ static void multiply_f16(float (&c)[4], const unsigned (&a)[4], unsigned b0, uns
 
 // sm_90a: mbarriers, TMA boxes, wgmma. Addresses in shared memory are offsets; a tensor map holds
 // base, strides in bytes of token, head and page, and the elements of a row.
-struct alignas(64) TensorMap { unsigned long long words[16]; };
+struct alignas(128) TensorMap { unsigned long long words[16]; };
 
 namespace emulation {
 

@@ -216,13 +216,23 @@ import Testing
     }
   }
 
-  @Test func aCompilerIsAskedFor() throws {
+  @Test("Without a compiler kernels come from the cache; what it lacks asks for a compiler")
+  func aCompilerIsAskedFor() throws {
     try withStub { driver in
       let context = try CUDAContext(driver())
       let path = "/no/such/libnvrtc.so"
-      #expect(throws: CUDAFailure.noCompiler(.notFound(tried: [path]))) {
-        try CUDACompiler(context, library: path, cache: CUDAKernelCache(directory: nil))
-      }
+      let reason = CUDAFailure.noCompiler(.notFound(tried: [path]))
+      let cache = CUDAKernelCache(directory: nil)
+      let compiler = CUDACompiler(context, library: path, cache: cache)
+      #expect(compiler.unavailable == reason)
+      #expect(throws: reason) { try compiler.module(source) }
+      cache.keep(
+        [1, 2, 3], for: CUDAKernelCache.Key(source, options: NVRTC.options(for: .sm90a)),
+        by: "another machine's")
+      #expect(try compiler.code(of: source) == [1, 2, 3])
+      _ = try compiler.module(source)
+      _ = try compiler.module(source)
+      #expect(log.filter { $0 == "cuModuleLoadData" }.count == 1)
     }
   }
 }

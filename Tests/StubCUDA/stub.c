@@ -316,12 +316,23 @@ static int cuLaunchKernel(function *f, unsigned x, unsigned y, unsigned z, unsig
   for (int i = 0; i < w.count; i++) {
     // Arguments are read now, whenever the launch runs.
     const size_t bytes = (size_t)kernels[f->kernel].sizes[i];
-    if (posix_memalign(&w.arguments[i], 64, bytes + 64)) return 2;
+    if (posix_memalign(&w.arguments[i], 128, bytes + 128)) return 2;
     memcpy(w.arguments[i], arguments[i], bytes);
   }
   say("cuLaunchKernel %s %u %u %u\n", f->name, x, tx, shared);
   give(s, w);
   return 0;
+}
+static int cuLaunchCooperativeKernel(function *f, unsigned x, unsigned y, unsigned z, unsigned tx,
+                                     unsigned ty, unsigned tz, unsigned shared, stream *s,
+                                     void **arguments) {
+  say("cuLaunchCooperativeKernel %s %u %u %u\n", f->name, x, tx, shared);
+  if (x > 5) return 720;
+  const size_t end = text_length;
+  const int code = cuLaunchKernel(f, x, y, z, tx, ty, tz, shared, s, arguments, NULL);
+  // One call, one line.
+  text[text_length = end] = 0;
+  return code;
 }
 static int cuStreamBeginCapture_v2(stream *s, int mode) {
   (void)mode;
@@ -359,9 +370,18 @@ static int cuGraphExecDestroy(list *e) { free(e); alive--; return 0; }
 // As the emulation of kernels reads a map: base, strides, the elements of a row.
 static int cuTensorMapEncodeTiled(void *map, int type, unsigned rank, unsigned long long base,
                                   const unsigned long long *extents,
-                                  const unsigned long long *strides) {
-  (void)type; (void)rank;
+                                  const unsigned long long *strides, const unsigned *box,
+                                  const unsigned *steps, int interleave, int swizzle, int promotion,
+                                  int fill) {
   CALL(cuTensorMapEncodeTiled);
+  // What the driver's manual asks for.
+  if ((size_t)map % 64 || (type != 6 && type != 9) || rank != 4 || base % 16 || interleave
+      || swizzle != 3 || box[0] * 2 > 128 || promotion > 3 || fill)
+    return 1;
+  for (unsigned i = 0; i < rank; i++)
+    if (!extents[i] || extents[i] > 1ull << 32 || box[i] < 1 || box[i] > 256 || steps[i] != 1) return 1;
+  for (unsigned i = 0; i + 1 < rank; i++)
+    if (strides[i] % 16 || strides[i] >= 1ull << 40) return 1;
   unsigned long long words[16] = {base, strides[0], strides[1], strides[2], extents[0]};
   memcpy(map, words, sizeof words);
   return 0;
@@ -463,7 +483,7 @@ void *stub_cuda_symbol(const char *name) {
       FUNCTION(cuMemcpyDtoDAsync_v2), FUNCTION(cuMemsetD8Async), FUNCTION(cuModuleLoadData),
       FUNCTION(cuModuleUnload), FUNCTION(cuModuleGetFunction), FUNCTION(cuFuncSetAttribute),
       FUNCTION(cuFuncGetParamInfo),
-      FUNCTION(cuLaunchKernel), FUNCTION(cuStreamBeginCapture_v2), FUNCTION(cuStreamEndCapture),
+      FUNCTION(cuLaunchKernel), FUNCTION(cuLaunchCooperativeKernel), FUNCTION(cuStreamBeginCapture_v2), FUNCTION(cuStreamEndCapture),
       FUNCTION(cuGraphInstantiateWithFlags), FUNCTION(cuGraphLaunch), FUNCTION(cuGraphDestroy),
       FUNCTION(cuGraphExecDestroy), FUNCTION(cuTensorMapEncodeTiled),
       FUNCTION(cublasLtCreate), FUNCTION(cublasLtDestroy), FUNCTION(cublasLtMatmulDescCreate),

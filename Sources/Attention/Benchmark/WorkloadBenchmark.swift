@@ -99,7 +99,7 @@ public struct WorkloadBenchmark: Sendable {
   }
 
   /// The requests in scattered pages, the common ones first.
-  private func batch() throws -> AttentionBatch {
+  func batch() throws -> AttentionBatch {
     let common = prefix / pageSize
     let own = kvLengths.map { ($0 - common * pageSize + pageSize - 1) / pageSize }
     var pool = Array(common..<common + own.reduce(0, +))

@@ -225,7 +225,7 @@ public final class CUDAAttention {
       try stream.launch(
         kernel,
         CUDALaunch(
-          "attention", blocks: plan.workers,
+          "attention", blocks: plan.workers, isCooperative: true,
           [.bytes(withUnsafeBytes(of: arguments) { Array($0) })] + maps(cache)))
     } catch { throw .device(error) }
   }

@@ -33,8 +33,9 @@ package struct CUDAAttentionArguments: BitwiseCopyable, Sendable {
   package var queryOffsets: UInt64 = 0
   package var partialOutput: UInt64 = 0
   package var partialLSE: UInt64 = 0
-  /// One 32-bit integer that counts the blocks that have left their partial states; 0 before the
-  /// first launch and never reset.
+  /// One 64-bit integer that counts the blocks that have left their partial states.
+  ///
+  /// It is 0 before the first launch and never reset: 32 bits would be full within hours.
   package var arrivals: UInt64 = 0
   package var queryStride: Int64 = 0
   package var outputStride: Int64 = 0
@@ -91,7 +92,7 @@ package struct CUDAAttentionArguments: BitwiseCopyable, Sendable {
       const long long* queryOffsets;
       float* partialOutput;
       float* partialLSE;
-      unsigned* arrivals;
+      unsigned long long* arrivals;
       long long queryStride, outputStride, lseStride;
       long long keyPage, keyHead, keyToken, valuePage, valueHead, valueToken;
       int pageSize;

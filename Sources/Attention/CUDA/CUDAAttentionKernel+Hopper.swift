@@ -324,7 +324,7 @@ extension CUDAAttentionKernel {
 
   /// Raw PTX of sm_90a.
   static let hopperInstructions = """
-    struct alignas(64) TensorMap { unsigned long long words[16]; };
+    struct alignas(128) TensorMap { unsigned long long words[16]; };
     __device__ inline void make_barrier(SharedAddress at, unsigned count) {
       asm volatile("mbarrier.init.shared::cta.b64 [%0], %1;" :: "r"(at), "r"(count) : "memory");
     }

@@ -60,9 +60,9 @@ extension CUDAAttentionKernel {
           : "+f"(c[0]), "+f"(c[1]), "+f"(c[2]), "+f"(c[3])
           : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b0), "r"(b1));
     }
-    __device__ inline unsigned load_volatile(const unsigned* at) {
-      unsigned x;
-      asm volatile("ld.acquire.gpu.global.u32 %0, [%1];" : "=r"(x) : "l"(at) : "memory");
+    __device__ inline unsigned long long load_volatile(const unsigned long long* at) {
+      unsigned long long x;
+      asm volatile("ld.acquire.gpu.global.u64 %0, [%1];" : "=l"(x) : "l"(at) : "memory");
       return x;
     }
     """

@@ -163,9 +163,9 @@ extension CUDAAttentionKernel {
       __threadfence();
       __syncthreads();
       if (threadIdx.x == 0) {
-        const unsigned ticket = atomicAdd(a.arrivals, 1u);
-        const unsigned end = ticket - ticket % gridDim.x + gridDim.x;
-        while ((int)(load_volatile(a.arrivals) - end) < 0) __nanosleep(64);
+        const unsigned long long ticket = atomicAdd(a.arrivals, 1ull);
+        const unsigned long long end = ticket - ticket % gridDim.x + gridDim.x;
+        while (load_volatile(a.arrivals) < end) __nanosleep(64);
       }
       __syncthreads();
       __threadfence();

@@ -20,10 +20,10 @@ public final class CUDADevice: Sendable {
   /// - Parameters:
   ///   - index: Its place in the driver's list.
   ///   - cache: Where kernels' code is kept.
-  /// - Throws: where the driver, the device, NVRTC or cuBLASLt is missing.
-  public convenience init(index: Int = 0, cache: CUDAKernelCache) throws(CUDAFailure) {
+  /// - Throws: where the driver, the device or cuBLASLt is missing.
+  public convenience init(index: Int = 0, cache: CUDAKernelCache = .standard) throws(CUDAFailure) {
     let context = try CUDAContext(CUDADriver(), device: index)
-    let compiler = try CUDACompiler(context, cache: cache)
+    let compiler = CUDACompiler(context, cache: cache)
     try self.init(context, products: CUBLASLt(context)) { source throws(CUDAFailure) in
       try compiler.module(source)
     }

@@ -1,18 +1,21 @@
 import Foundation
 import Synchronization
 
-/// Compiled kernels, in memory and on disk, by all that their code depends on.
+/// Compiled kernels, in memory and on disk, by text and options.
+///
+/// Which compiler made the code is kept with it: who has a compiler takes what this one has made, who has
+/// none takes what there is, so that kernels compiled elsewhere can be carried to a machine.
 ///
 /// A file holds its whole key before the code and a hash of the code behind it, so that a file of the
 /// same name that belongs to another text, or that is damaged, is found out and compiled anew.
 public final class CUDAKernelCache: Sendable {
-  /// What the code of a kernel depends on.
+  /// What the code of a kernel depends on beside its compiler.
   public struct Key: Sendable, Hashable {
     let text: String
 
-    /// The key of a source under a compiler.
-    public init(_ source: CUDASource, options: [String], compiler: String) {
-      text = ([compiler] + options + [source.text]).joined(separator: "\u{0}")
+    /// The key of a source.
+    public init(_ source: CUDASource, options: [String]) {
+      text = (options + [source.text]).joined(separator: "\u{0}")
     }
 
     /// Only a file's name, since the file holds the key.
@@ -24,9 +27,15 @@ public final class CUDAKernelCache: Sendable {
     bytes.reduce(0xcbf2_9ce4_8422_2325) { ($0 ^ UInt64($1)) &* 0x0000_0100_0000_01b3 }
   }
 
-  private static let mark = Array("swift-attention kernel 1\n".utf8)
+  /// Code and who made it.
+  private struct Entry {
+    var compiler: String
+    var code: [UInt8]
+  }
+
+  private static let mark = Array("swift-attention kernel 2\n".utf8)
   private let directory: URL?
-  private let memory = Mutex<[Key: [UInt8]]>([:])
+  private let memory = Mutex<[Key: Entry]>([:])
 
   /// A cache.
   ///
@@ -36,24 +45,35 @@ public final class CUDAKernelCache: Sendable {
     self.directory = directory.map { URL(fileURLWithPath: $0, isDirectory: true) }
   }
 
-  /// The code kept for a key, in memory or on disk.
-  public func code(for key: Key) -> [UInt8]? {
-    if let code = memory.withLock({ $0[key] }) { return code }
-    guard let code = read(key) else { return nil }
-    memory.withLock { $0[key] = code }
-    return code
+  /// A cache where `ATTENTION_KERNELS` says, or in the user's cache folder.
+  public static var standard: CUDAKernelCache {
+    func value(_ name: String) -> String? { ProcessInfo.processInfo.environment[name] }
+    let caches = value("XDG_CACHE_HOME") ?? (value("HOME") ?? "") + "/.cache"
+    return CUDAKernelCache(
+      directory: value("ATTENTION_KERNELS") ?? caches + "/swift-attention/kernels")
   }
 
-  /// Keeps a kernel's code, in memory and on disk.
-  public func keep(_ code: [UInt8], for key: Key) {
-    memory.withLock { $0[key] = code }
-    write(code, key)
+  /// The code kept for a key, in memory or on disk.
+  ///
+  /// - Parameter compiler: Who must have made it; nil for anyone.
+  public func code(for key: Key, by compiler: String?) -> [UInt8]? {
+    let known = memory.withLock { $0[key] }
+    guard let entry = known ?? read(key) else { return nil }
+    if known == nil { memory.withLock { $0[key] = entry } }
+    return compiler == nil || compiler == entry.compiler ? entry.code : nil
+  }
+
+  /// Keeps a kernel's code, in memory and on disk, in the place of another compiler's.
+  public func keep(_ code: [UInt8], for key: Key, by compiler: String) {
+    let entry = Entry(compiler: compiler, code: code)
+    memory.withLock { $0[key] = entry }
+    write(entry, key)
   }
 
   private func file(_ key: Key) -> URL? { directory?.appendingPathComponent(key.name) }
 
-  /// Mark, the key's length in eight bytes, key, the code's length in eight bytes, code, its hash.
-  private func read(_ key: Key) -> [UInt8]? {
+  /// Mark; key, compiler and code, each behind its length in eight bytes; the hash of the last two.
+  private func read(_ key: Key) -> Entry? {
     guard let file = file(key), let data = try? Data(contentsOf: file) else { return nil }
     var rest = Array(data)[...]
     func bits() -> UInt64? {
@@ -61,26 +81,28 @@ public final class CUDAKernelCache: Sendable {
       defer { rest = rest.dropFirst(8) }
       return rest.prefix(8).reversed().reduce(0) { $0 << 8 | UInt64($1) }
     }
-    func number() -> Int? { bits().flatMap { Int(exactly: $0) } }
+    func part() -> ArraySlice<UInt8>? {
+      guard let length = bits().flatMap({ Int(exactly: $0) }), (0...rest.count).contains(length)
+      else { return nil }
+      defer { rest = rest.dropFirst(length) }
+      return rest.prefix(length)
+    }
     guard rest.starts(with: Self.mark) else { return nil }
     rest = rest.dropFirst(Self.mark.count)
-    guard
-      let length = number(), length <= rest.count,
-      rest.prefix(length).elementsEqual(key.text.utf8)
+    guard let text = part(), text.elementsEqual(key.text.utf8), let compiler = part(),
+      let code = part(), !code.isEmpty, rest.count == 8, bits() == Self.hash(compiler + code)
     else { return nil }
-    rest = rest.dropFirst(length)
-    guard let size = number(), size > 0, size == rest.count - 8 else { return nil }
-    let code = Array(rest.prefix(size))
-    rest = rest.dropFirst(size)
-    return bits() == Self.hash(code) ? code : nil
+    return Entry(compiler: String(decoding: compiler, as: UTF8.self), code: Array(code))
   }
 
-  private func write(_ code: [UInt8], _ key: Key) {
+  private func write(_ entry: Entry, _ key: Key) {
     guard let directory, let file = file(key) else { return }
     func bytes(_ n: UInt64) -> [UInt8] { (0..<8).map { UInt8(truncatingIfNeeded: n >> (8 * $0)) } }
-    let text = Array(key.text.utf8)
-    var whole = Self.mark + bytes(UInt64(text.count)) + text
-    whole += bytes(UInt64(code.count)) + code + bytes(Self.hash(code))
+    let compiler = Array(entry.compiler.utf8)
+    let whole =
+      [Array(key.text.utf8), compiler, entry.code].reduce(Self.mark) {
+        $0 + bytes(UInt64($1.count)) + $1
+      } + bytes(Self.hash(compiler + entry.code))
     try? FileManager.default.createDirectory(at: directory, withIntermediateDirectories: true)
     try? Data(whole).write(to: file, options: .atomic)
   }
@@ -92,11 +114,11 @@ extension NVRTC {
     -> [UInt8]
   {
     let key = CUDAKernelCache.Key(
-      source, options: Self.options(for: source.architecture),
-      compiler: "nvrtc \(version.major).\(version.minor)")
-    if let code = cache.code(for: key) { return code }
+      source, options: Self.options(for: source.architecture))
+    let compiler = "nvrtc \(version.major).\(version.minor)"
+    if let code = cache.code(for: key, by: compiler) { return code }
     let code = try compile(source).cubin
-    cache.keep(code, for: key)
+    cache.keep(code, for: key, by: compiler)
     return code
   }
 }

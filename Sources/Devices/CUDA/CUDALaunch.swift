@@ -39,6 +39,8 @@ public struct CUDALaunch: Sendable, Hashable {
   public var entryPoint: String
   /// Blocks of the grid.
   public var blocks: Int
+  /// Whether blocks wait for each other: the driver then runs all at a time, or refuses.
+  public var isCooperative = false
   /// In the order of the kernel's parameters.
   public var arguments: [Argument]
 
@@ -81,8 +83,11 @@ public struct CUDALaunch: Sendable, Hashable {
   }
 
   /// A launch.
-  public init(_ entryPoint: String, blocks: Int, _ arguments: [Argument]) {
+  public init(
+    _ entryPoint: String, blocks: Int, isCooperative: Bool = false, _ arguments: [Argument]
+  ) {
     (self.entryPoint, self.blocks, self.arguments) = (entryPoint, blocks, arguments)
+    self.isCooperative = isCooperative
   }
 
   /// Calls `body` with the address of each argument, as the driver wants them; valid until it
@@ -90,11 +95,11 @@ public struct CUDALaunch: Sendable, Hashable {
   public func withArguments<Result, Failure: Error>(
     _ body: (UnsafeMutableBufferPointer<UnsafeMutableRawPointer?>) throws(Failure) -> Result
   ) throws(Failure) -> Result {
-    // Structures such as tensor maps are aligned to 64 bytes.
+    // Structures such as tensor maps are aligned to 128 bytes.
     let all = arguments.map(\.bytes)
-    let offsets = all.reduce(into: [0]) { $0.append(($0.last ?? 0) + ($1.count + 63) / 64 * 64) }
+    let offsets = all.reduce(into: [0]) { $0.append(($0.last ?? 0) + ($1.count + 127) / 128 * 128) }
     let memory = UnsafeMutableRawBufferPointer.allocate(
-      byteCount: max(offsets.last ?? 0, 64), alignment: 64)
+      byteCount: max(offsets.last ?? 0, 128), alignment: 128)
     defer { memory.deallocate() }
     let pointers = UnsafeMutableBufferPointer<UnsafeMutableRawPointer?>.allocate(
       capacity: all.count)

@@ -7,7 +7,8 @@ struct BenchCommand: ParsableCommand {
     abstract: "Measure this machine and what the engine makes of it.",
     discussion: "Figures mean something on an idle machine only.",
     subcommands: [
-      BenchModelCommand.self, BenchKernelCommand.self, BenchGoalsCommand.self,
+      BenchModelCommand.self, BenchKernelCommand.self, BenchCUDACommand.self,
+      BenchGoalsCommand.self,
       BenchLinearCommand.self,
       BenchWorkloadCommand.self, BenchPrefixCommand.self, BenchPlanCommand.self,
       BenchPerplexityCommand.self,

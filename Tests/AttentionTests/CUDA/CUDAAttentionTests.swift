@@ -101,7 +101,8 @@ import Testing
           let captured = calls(since: &count)
           #expect(captured.first == "cuStreamBeginCapture")
           // Rows of a group on tensor cores: a block for each of the device's five processors.
-          #expect(captured.filter { $0.hasPrefix("cuLaunchKernel attention 5 ") }.count == 3)
+          #expect(
+            captured.filter { $0.hasPrefix("cuLaunchCooperativeKernel attention 5 ") }.count == 3)
           #expect(captured.count == 5)
           continue
         }

@@ -107,16 +107,17 @@ public final class CUDAContext: Sendable {
   package func tensorMap(
     _ base: CUDAAddress, _ type: ElementType, sizes: [Int], strides: [Int]
   ) throws(CUDAFailure) -> [UInt8] {
-    let map = UnsafeMutableRawBufferPointer.allocate(byteCount: 128, alignment: 64)
+    let map = UnsafeMutableRawBufferPointer.allocate(byteCount: 128, alignment: 128)
     defer { map.deallocate() }
     map.initializeMemory(as: UInt8.self, repeating: 0)
-    // 6 and 9 are CUDA's numbers of half and bfloat16; the swizzle 3 is that of 128 bytes.
+    // 6 and 9 are CUDA's numbers of half and bfloat16; the swizzle 3 is that of 128 bytes, which are also
+    // what the second cache fetches at a time (2).
     let format: Int32 = type == .bfloat16 ? 9 : 6
     try call("cuTensorMapEncodeTiled") { functions in
       guard let to = map.baseAddress else { return 1 }
       return functions.encodeTensorMap(
         to, format, 4, base.bits, sizes.map { UInt64($0) }, strides.map { UInt64(2 * $0) },
-        [64, 16, 1, 1], [1, 1, 1, 1], 0, 3, 0, 0)
+        [64, 16, 1, 1], [1, 1, 1, 1], 0, 3, 2, 0)
     }
     return Array(map)
   }

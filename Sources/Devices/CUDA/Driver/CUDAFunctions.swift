@@ -57,6 +57,12 @@ struct CUDAFunctions: Sendable {
       UnsafeMutablePointer<UnsafeMutableRawPointer?>?, UnsafeMutableRawPointer?
     ) -> Status
 
+  let launchTogether:
+    @convention(c) (
+      Handle, UInt32, UInt32, UInt32, UInt32, UInt32, UInt32, UInt32, Handle,
+      UnsafeMutablePointer<UnsafeMutableRawPointer?>?
+    ) -> Status
+
   let beginCapture: @convention(c) (Handle, Int32) -> Status
   let endCapture: @convention(c) (Handle, UnsafeMutablePointer<Handle>) -> Status
   let instantiate: @convention(c) (UnsafeMutablePointer<Handle>, Handle, UInt64) -> Status
@@ -107,6 +113,7 @@ struct CUDAFunctions: Sendable {
     setFunctionAttribute = try library.function("cuFuncSetAttribute")
     parameter = try? library.function("cuFuncGetParamInfo")
     launch = try library.function("cuLaunchKernel")
+    launchTogether = try library.function("cuLaunchCooperativeKernel")
     beginCapture = try library.function("cuStreamBeginCapture_v2")
     endCapture = try library.function("cuStreamEndCapture")
     instantiate = try library.function("cuGraphInstantiateWithFlags")

@@ -80,9 +80,11 @@ public struct CUDAKernel: Sendable {
 }
 
 /// NVRTC for a device: modules by their sources, each compiled and loaded once.
+///
+/// Without NVRTC, or with one that is newer than the driver, kernels come from the cache alone.
 public final class CUDACompiler: Sendable {
   private let context: CUDAContext
-  private let nvrtc: NVRTC
+  private let nvrtc: Result<NVRTC, CUDAFailure>
   private let cache: CUDAKernelCache
   private let loaded = Mutex<[CUDASource: CUDAModule]>([:])
 
@@ -92,33 +94,47 @@ public final class CUDACompiler: Sendable {
   ///   - context: The device.
   ///   - library: NVRTC's file; by default where it is usually found.
   ///   - cache: Where code is kept.
-  public init(_ context: CUDAContext, library: String? = nil, cache: CUDAKernelCache)
-    throws(CUDAFailure)
-  {
-    do throws(NVRTC.Unavailable) {
-      nvrtc = try NVRTC(path: library)
-    } catch {
-      throw .noCompiler(error)
-    }
-    // A driver runs code of its own major version's compilers, whatever their minor version.
-    let needed = CUDADriver.Version(nvrtc.version.major, 0)
-    guard context.driver.version >= needed else {
-      throw .tooOld(driver: "\(context.driver.version)", needed: "\(needed)")
-    }
+  public init(
+    _ context: CUDAContext, library: String? = nil, cache: CUDAKernelCache = .standard
+  ) {
     (self.context, self.cache) = (context, cache)
+    nvrtc = Self.open(library, context.driver)
+  }
+
+  /// Why nothing can be compiled here, where nothing can.
+  public var unavailable: CUDAFailure? {
+    if case .failure(let reason) = nvrtc { reason } else { nil }
+  }
+
+  private static func open(_ library: String?, _ driver: CUDADriver) -> Result<NVRTC, CUDAFailure> {
+    do throws(NVRTC.Unavailable) {
+      let nvrtc = try NVRTC(path: library)
+      // A driver runs code of its own major version's compilers, whatever their minor version.
+      let needed = CUDADriver.Version(nvrtc.version.major, 0)
+      return driver.version < needed
+        ? .failure(.tooOld(driver: "\(driver.version)", needed: "\(needed)")) : .success(nvrtc)
+    } catch { return .failure(.noCompiler(error)) }
   }
 
   /// The module of a source.
   public func module(_ source: CUDASource) throws(CUDAFailure) -> CUDAModule {
     if let module = loaded.withLock({ $0[source] }) { return module }
-    let code: [UInt8]
-    do throws(NVRTC.Failure) {
-      code = try nvrtc.code(of: source, cache: cache)
-    } catch {
-      throw .kernel(error)
-    }
-    let module = try CUDAModule(context, source, code: code)
+    let module = try CUDAModule(context, source, code: code(of: source))
     loaded.withLock { $0[source] = module }
     return module
+  }
+
+  /// The code of a source, compiled where the cache does not have it.
+  public func code(of source: CUDASource) throws(CUDAFailure) -> [UInt8] {
+    switch nvrtc {
+    case .success(let nvrtc):
+      do throws(NVRTC.Failure) {
+        return try nvrtc.code(of: source, cache: cache)
+      } catch { throw .kernel(error) }
+    case .failure(let reason):
+      let key = CUDAKernelCache.Key(source, options: NVRTC.options(for: source.architecture))
+      if let code = cache.code(for: key, by: nil) { return code }
+      throw reason
+    }
   }
 }

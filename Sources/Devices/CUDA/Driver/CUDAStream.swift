@@ -54,10 +54,18 @@ public final class CUDAStream: Sendable {
   public func launch(_ kernel: CUDAKernel, _ launch: CUDALaunch) throws(CUDAFailure) {
     try kernel.check(launch)
     try launch.withArguments { arguments throws(CUDAFailure) in
-      try context.call("cuLaunchKernel of \(launch.entryPoint)") {
-        $0.launch(
-          kernel.handle, UInt32(clamping: launch.blocks), 1, 1, UInt32(clamping: kernel.threads), 1,
-          1, UInt32(clamping: kernel.sharedBytes), handle, arguments.baseAddress, nil)
+      let (blocks, threads) = (UInt32(clamping: launch.blocks), UInt32(clamping: kernel.threads))
+      let bytes = UInt32(clamping: kernel.sharedBytes)
+      guard launch.isCooperative else {
+        try context.call("cuLaunchKernel of \(launch.entryPoint)") {
+          $0.launch(
+            kernel.handle, blocks, 1, 1, threads, 1, 1, bytes, handle, arguments.baseAddress, nil)
+        }
+        return
+      }
+      try context.call("cuLaunchCooperativeKernel of \(launch.entryPoint)") {
+        $0.launchTogether(
+          kernel.handle, blocks, 1, 1, threads, 1, 1, bytes, handle, arguments.baseAddress)
       }
     }
   }
