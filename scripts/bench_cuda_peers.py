@@ -19,6 +19,10 @@ import tempfile
 import time
 
 
+# Where tensors are; tests of the rest take "cpu".
+DEVICE = "cuda"
+
+
 def note(text):
     print(text, file=sys.stderr, flush=True)
 
@@ -56,7 +60,7 @@ class Workload:
         size = total * self.page * self.hkv * (self.d if self.latent else self.d + self.dv)
         size *= torch.empty(0, dtype=self.type).element_size()
         self.layers = max(1, min(working_set // size + 1, 64))
-        gpu = dict(device="cuda")
+        gpu = dict(device=DEVICE)
 
         def pool(width):
             return [torch.rand(total, self.page, self.hkv, width, **gpu).mul_(2).sub_(1).to(self.type)
@@ -79,14 +83,14 @@ class Workload:
 
     def contiguous(self, layer):
         """Keys and values of a batch of equal lengths, requests × heads × tokens × elements."""
-        t = self.torch.tensor(self.tables, device="cuda").long()
+        t = self.torch.tensor(self.tables, device=DEVICE).long()
         return [x[layer][t].flatten(1, 2)[:, :self.kv[0]].transpose(1, 2).contiguous() for x in (self.k, self.v)]
 
     def error(self, out):
         """The largest error of a few rows of the first layer."""
         torch, worst = self.torch, 0.0
         for r in {0, len(self.kv) - 1}:
-            table = torch.tensor(self.tables[r], device="cuda").long()
+            table = torch.tensor(self.tables[r], device=DEVICE).long()
             k, v = (x[0][table].flatten(0, 1)[:self.kv[r]].float() for x in (self.k, self.v))
             start = int(self.qo_indptr[r])
             for i in {0, self.q[r] - 1}:
@@ -138,12 +142,12 @@ class Skip(Exception):
 def flashinfer(backend):
     def make(torch, work):
         import flashinfer as f
-        space = torch.empty(512 << 20, dtype=torch.uint8, device="cuda")
+        space = torch.empty(512 << 20, dtype=torch.uint8, device=DEVICE)
         heads = (work.hq, work.hkv, work.d)
         common = dict(q_data_type=torch.bfloat16, kv_data_type=work.type)
         if work.latent:
             wrapper = f.mla.BatchMLAPagedAttentionWrapper(space, backend=backend)
-            wrapper.plan(work.qo_indptr.cuda(), work.kv_indptr.cuda(), work.indices.cuda(), work.lengths.cuda(),
+            wrapper.plan(work.qo_indptr.to(DEVICE), work.kv_indptr.to(DEVICE), work.indices.to(DEVICE), work.lengths.to(DEVICE),
                          work.hq, 512, 64, work.page, True, work.scale, torch.bfloat16, torch.bfloat16)
             q = work.queries.split([512, 64], 2)
             parts = [k.squeeze(2).split([512, 64], 2) for k in work.k]
@@ -153,20 +157,20 @@ def flashinfer(backend):
                 p = work.prefix
                 wrapper = f.MultiLevelCascadeAttentionWrapper(2, space, "NHD")
                 n = len(work.kv)
-                ints = dict(dtype=torch.int32, device="cuda")
+                ints = dict(dtype=torch.int32, device=DEVICE)
                 own = sum((t[p:] for t in work.tables), [])
                 wrapper.plan(
                     [torch.tensor([0, n], **ints), torch.arange(n + 1, **ints)],
-                    [torch.tensor([0, p], **ints), (work.kv_indptr - p * torch.arange(n + 1)).int().cuda()],
+                    [torch.tensor([0, p], **ints), (work.kv_indptr - p * torch.arange(n + 1)).int().to(DEVICE)],
                     [torch.arange(p, **ints), torch.tensor(own, **ints)],
-                    [torch.tensor([work.page], **ints), work.last.cuda()], *heads, work.page,
+                    [torch.tensor([work.page], **ints), work.last.to(DEVICE)], *heads, work.page,
                     q_data_type=torch.bfloat16)
                 return lambda layer: wrapper.run(work.queries, (work.k[layer], work.v[layer]))
             wrapper = f.BatchDecodeWithPagedKVCacheWrapper(space, "NHD", use_tensor_cores=work.hq > work.hkv)
-            wrapper.plan(work.kv_indptr, work.indices.cuda(), work.last, *heads, work.page, **common)
+            wrapper.plan(work.kv_indptr, work.indices.to(DEVICE), work.last, *heads, work.page, **common)
         else:
             wrapper = f.BatchPrefillWithPagedKVCacheWrapper(space, "NHD", backend=backend)
-            wrapper.plan(work.qo_indptr.cuda(), work.kv_indptr.cuda(), work.indices.cuda(), work.last.cuda(),
+            wrapper.plan(work.qo_indptr.to(DEVICE), work.kv_indptr.to(DEVICE), work.indices.to(DEVICE), work.last.to(DEVICE),
                          *heads, work.page, causal=True, **common)
         return lambda layer: wrapper.run(work.queries, (work.k[layer], work.v[layer]))
     return make
@@ -192,7 +196,7 @@ def flex(torch, work):
     kv = [work.contiguous(i) for i in range(work.layers)]
     q = work.queries.view(len(work.kv), -1, work.hq, work.d).transpose(1, 2).contiguous()
     mask = None if work.is_decode else create_block_mask(
-        lambda b, h, i, j: i >= j, None, None, work.q[0], work.kv[0], device="cuda")
+        lambda b, h, i, j: i >= j, None, None, work.q[0], work.kv[0], device=DEVICE)
     call = torch.compile(flex_attention, dynamic=False)
     return lambda layer: call(q, *kv[layer], block_mask=mask, enable_gqa=True).transpose(1, 2).flatten(0, 1)
 
@@ -204,8 +208,8 @@ def triton_decode(torch, work):
     table = torch.zeros(len(work.kv), max(map(len, work.tables)), dtype=torch.int32)
     for r, pages in enumerate(work.tables):
         table[r, :len(pages)] = torch.tensor(pages)
-    processors = torch.cuda.get_device_properties(0).multi_processor_count
-    decode = Decode(table.cuda(), work.lengths.cuda(), work.hq, work.hkv, work.d, work.page, processors)
+    processors = torch.cuda.get_device_properties(0).multi_processor_count if DEVICE == "cuda" else 4
+    decode = Decode(table.to(DEVICE), work.lengths.to(DEVICE), work.hq, work.hkv, work.d, work.page, processors)
     return lambda layer: decode(work.queries, work.k[layer], work.v[layer], work.out)
 
 

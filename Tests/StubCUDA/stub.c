@@ -415,7 +415,11 @@ static int cublasLtMatrixLayoutCreate(layout **l, int type, unsigned long long r
 static int cublasLtMatrixLayoutDestroy(layout *l) { free(l); alive--; return 0; }
 static int cublasLtMatmulPreferenceCreate(void **p) { *p = malloc(1); alive++; return 0; }
 static int cublasLtMatmulPreferenceSetAttribute(void *p, int what, const void *value, size_t n) {
-  (void)p; (void)value;
+  (void)p;
+  if (what >= 5 && what <= 8 && n == 4) {
+    const unsigned bytes = *(const unsigned *)value;
+    return bytes && bytes <= 256 && !(bytes & (bytes - 1)) ? 0 : 7;
+  }
   return what == 1 && n == 8 ? 0 : 7;
 }
 static int cublasLtMatmulPreferenceDestroy(void *p) { free(p); alive--; return 0; }

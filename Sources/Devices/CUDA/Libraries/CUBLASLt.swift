@@ -58,7 +58,8 @@ public final class CUBLASLt: Sendable {
     let sizes = Sizes(
       type: type, outputType: outputType ?? type, rows: x.rows, inputs: x.columns,
       outputs: weights.rows, xStride: x.stride,
-      weightStride: weights.stride, yStride: y.stride)
+      weightStride: weights.stride, yStride: y.stride,
+      alignment: Self.alignment([x.base, weights.base, y.base]))
     let product = try product(sizes)
     var (alpha, beta): (Float, Float) = (1, accumulate ? 1 : 0)
     let status = context.library {
@@ -77,6 +78,13 @@ public final class CUBLASLt: Sendable {
   private struct Sizes: Hashable {
     var type, outputType: ElementType
     var rows, inputs, outputs, xStride, weightStride, yStride: Int
+    /// What all three begin at a multiple of, in bytes.
+    var alignment: UInt32
+  }
+
+  /// The largest power of two, at most 256, that addresses are multiples of.
+  private static func alignment(_ addresses: [CUDAAddress]) -> UInt32 {
+    1 << min(addresses.map(\.bits.trailingZeroBitCount).min() ?? 8, 8)
   }
 
   /// Descriptions that the library keeps, and the algorithm's 64 bytes.
@@ -132,6 +140,13 @@ public final class CUBLASLt: Sendable {
     // 1 is CUBLASLT_MATMUL_PREF_MAX_WORKSPACE_BYTES.
     try Self.check(
       "cublasLtMatmulPreferenceSetAttribute", functions.setPreference(preference, 1, &most, 8))
+    // 5 to 8 are the least alignments of the matrices, which else are taken to be 256.
+    var alignment = sizes.alignment
+    for attribute in 5...8 as ClosedRange<Int32> {
+      try Self.check(
+        "cublasLtMatmulPreferenceSetAttribute",
+        functions.setPreference(preference, attribute, &alignment, 4))
+    }
     // An algorithm of 64 bytes, its workspace, state, waves and four numbers.
     var result = [UInt8](repeating: 0, count: 96)
     var found: Int32 = 0
