@@ -107,6 +107,7 @@ extension Launch {
       let following = keyTile(work, from: keys.first + keys.count)
       let visibility = findVisible(work, keys, scratch)
       if visibility != .nothing {
+        if readsRows(work.rows) { listTokens(work, keys, next: following, scratch) }
         if let turn = functors.turn, !turn.dependsOnHead { placeTurns(work, keys, scratch) }
         for head in heads {
           work.head = head

@@ -24,6 +24,8 @@ extension Launch {
       } else if work.rows >= Self.manyRows {
         widenPanels(keyTile, scratch)
       }
+    } else if readsRows(work.rows) {
+      fetchRows(keyTile, work.head, next: next, scratch)
     } else {
       listRows(of: work, keyTile, head: work.head, scratch.keyRows, scratch.valueRows)
       if let next {
@@ -132,6 +134,7 @@ extension Launch {
 
   /// S = Q·Kᵀ.
   func score(_ work: HeadItem, _ keyTile: KeyTile, _ scratch: Scratch) {
+    if readsRows(work.rows) { return scoreRows(work, keyTile, scratch) }
     products(work).scores(
       scratch.queries, work.rows, headDimension, scratch.panels, scratch.spans, scratch.scores,
       geometry.hasPanels ? scratch.values : nil)
@@ -140,6 +143,7 @@ extension Launch {
   /// Scores become weights, and O = rescale·O + P·V: by softmax relative to the running maximum, or
   /// as they are.
   func weighValues(_ work: HeadItem, _ keyTile: KeyTile, _ scratch: Scratch) {
+    if readsRows(work.rows) { return weighRows(work, keyTile, scratch) }
     if functors.areOnPanels { transformValues(work, keyTile, scratch) }
     let products = products(work)
     let next = geometry.hasPanels ? scratch.nextPanels : nil

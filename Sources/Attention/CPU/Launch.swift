@@ -13,6 +13,7 @@ struct Launch {
   /// The kernels for the cache's element type.
   let stored: swa_kv_kernels
   let geometry: PagedKVCache.Geometry
+  let elementBytes: Int
   let keys: UnsafeRawPointer
   let values: UnsafeRawPointer
 
@@ -72,6 +73,7 @@ struct Launch {
     kernels = plan.device.attentionKernels
     stored = kernels[cache.elementType]
     geometry = cache.geometry
+    elementBytes = cache.elementType.blockBytes
     keys = UnsafeRawPointer(cache.keyBase)
     values = UnsafeRawPointer(cache.valueBase)
     kvHeads = plan.shape.kvHeads

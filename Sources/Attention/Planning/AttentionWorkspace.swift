@@ -114,6 +114,8 @@ struct Scratch {
   let valueRows: UnsafeMutablePointer<UnsafeRawPointer?>
   let nextKeyRows: UnsafeMutablePointer<UnsafeRawPointer?>
   let nextValueRows: UnsafeMutablePointer<UnsafeRawPointer?>
+  /// Which rows to fetch while those of a tile are read.
+  let fetch: UnsafeMutablePointer<swa_fetch>
   /// The absolute positions of the tile's keys, where a page list says them.
   let keyPositions: UnsafeMutablePointer<Int32>
   /// Panels made from rows, or widened.
@@ -148,6 +150,7 @@ struct Scratch {
     values = layout.take(UnsafeRawPointer?.self, blocks)
     nextPanels = layout.take(UnsafeRawPointer?.self, blocks)
     keyRows = layout.take(UnsafeRawPointer?.self, keys)
+    fetch = layout.take(swa_fetch.self, 1)
     keyPositions = layout.take(Int32.self, keys)
     valueRows = layout.take(UnsafeRawPointer?.self, keys)
     nextKeyRows = layout.take(UnsafeRawPointer?.self, keys)

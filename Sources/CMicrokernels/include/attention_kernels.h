@@ -26,10 +26,24 @@
 /// one address and constant offsets, and no power of two, so that they share no cache set.
 #define SWA_SCORE_PITCH (SWA_TILE_KEYS + 16)
 
+/// The most rows that are multiplied with tokens' rows without panels.
+#define SWA_LOW_ROWS 8
+
 /// The panels `first ..< end` of a tile.
 typedef struct swa_span {
   uint32_t first, end;
 } swa_span;
+
+/// Tokens' rows that will be read, fetched in step with others that are: of the tokens from `row` to
+/// `end` keys and values in turn, `rows` 0 and 1, each `shift` bytes from its address and `bytes` long;
+/// of the row begun last, `left` lines from `at` on. `which` is the next row's kind.
+typedef struct swa_fetch {
+  const void *const *rows[2];
+  size_t shift[2], bytes[2];
+  size_t row, end, which;
+  const char *at;
+  size_t left;
+} swa_fetch;
 
 /// The two products over panels of one form.
 ///
@@ -61,6 +75,9 @@ typedef struct swa_product_kernels {
   void (*softmax_values)(float *s, size_t rows, const void *const *panels, const swa_span *spans,
                          size_t d, float *m, float *l, float *o, size_t ldo,
                          const void *const *ahead);
+  /// The softmax of one strip alone: s becomes weights in the form that `values` reads, and
+  /// alpha[r] = exp(m_old − m_new) what old outputs are to be multiplied by.
+  void (*softmax)(float *s, size_t rows, swa_span span, float *m, float *l, float *alpha);
 } swa_product_kernels;
 
 /// The kernels that touch stored keys and values, for one element type.
@@ -75,6 +92,14 @@ typedef struct swa_kv_kernels {
                     const void *const *ahead);
   void (*pack_values)(const void *const *tokens, size_t count, size_t d, void *panel,
                       const void *const *ahead);
+  /// The products `packed.scores` and `packed.values` of at most SWA_LOW_ROWS rows with the keys or values of `count`
+  /// tokens that lie token after token, `shift` bytes from `tokens[t]`: the same sums without panels.
+  /// NULL where panels are to be made first.
+  void (*score_rows)(const void *queries, size_t rows, size_t d, const void *const *tokens,
+                     size_t shift, size_t count, swa_span span, float *s, swa_fetch *ahead);
+  void (*value_rows)(const float *s, size_t rows, const void *const *tokens, size_t shift,
+                     size_t count, swa_span span, size_t d, const float *alpha, float *o, size_t ldo,
+                     swa_fetch *ahead);
   /// Turns a panel of this type into one for `packed`; NULL where they are the same.
   void (*widen_keys)(const void *panel, size_t d, void *packed);
   void (*widen_values)(const void *panel, size_t d, void *packed);
