@@ -57,11 +57,10 @@ struct CompileCheck {
         }
       }
     }
-    times.sort()
     print(
       "\(seen.count) kernels, \(unsupported) that an architecture has not, \(failures) wrong; "
-        + "median \(Int(times.isEmpty ? 0 : times[times.count / 2])) ms, "
-        + "slowest \(Int(times.last ?? 0)) ms, "
+        + "median \(Int(times.median)) ms, "
+        + "slowest \(Int(times.max() ?? 0)) ms, "
         + "NVRTC \(compiler.version.major).\(compiler.version.minor)")
     let absent = CUDAArchitecture.allCases.filter { !compiled.contains($0) }
     for architecture in absent { print("WRONG no kernel for \(architecture.rawValue)") }

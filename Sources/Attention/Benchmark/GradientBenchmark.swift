@@ -120,14 +120,13 @@ public struct GradientBenchmark: Sendable, Hashable {
     }
     let scores = Double(batch * length * (length + 1) / 2 * kvHeads * groupSize)
     let operations = scores * Double(headDimension)
-    func middle(_ values: [Double]) -> Double { values.sorted()[values.count / 2] }
     return Result(
       name: name, threads: device.pool.count, instructionSet: device.instructionSet.rawValue,
-      forwardSeconds: middle(forward), backwardSeconds: middle(backward),
-      forwardGigaflopsPerSecond: 4 * operations / middle(forward) / 1e9,
-      backwardGigaflopsPerSecond: 10 * operations / middle(backward) / 1e9,
-      peakGigaflopsPerSecond: middle(peaks) / 1e9,
-      ratioToPeak: middle(zip(backward, peaks).map { 10 * operations / $0.0 / $0.1 }))
+      forwardSeconds: forward.median, backwardSeconds: backward.median,
+      forwardGigaflopsPerSecond: 4 * operations / forward.median / 1e9,
+      backwardGigaflopsPerSecond: 10 * operations / backward.median / 1e9,
+      peakGigaflopsPerSecond: peaks.median / 1e9,
+      ratioToPeak: zip(backward, peaks).map { 10 * operations / $0.0 / $0.1 }.median)
   }
 
   /// Tensors with arbitrary contents.

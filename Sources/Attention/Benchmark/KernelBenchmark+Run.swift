@@ -35,14 +35,14 @@ extension KernelBenchmark {
       roofs.append(max(Double(setup.bytes) / read, setup.operations / multiply) / time)
     }
     let loads = (0..<setup.plan.workers).map { Double(setup.plan.schedule.load(of: $0)) }
-    let time = Self.median(seconds)
+    let time = seconds.median
     return Result(
       name: name, elementType: elementType, pageSize: pageSize, threads: device.pool.count,
       instructionSet: device.instructionSet.rawValue, seconds: time,
-      planSeconds: Self.median(plans), bytes: setup.bytes, operations: setup.operations,
+      planSeconds: plans.median, bytes: setup.bytes, operations: setup.operations,
       gigabytesPerSecond: Double(setup.bytes) / time / 1e9,
-      gigaflopsPerSecond: setup.operations / time / 1e9, probe: Self.median(probed) / 1e9,
-      ratioToProbe: Self.median(ratios), ratioToRoof: Self.median(roofs),
+      gigaflopsPerSecond: setup.operations / time / 1e9, probe: probed.median / 1e9,
+      ratioToProbe: ratios.median, ratioToRoof: roofs.median,
       imbalance: (loads.max() ?? 0) / max(loads.reduce(0, +) / Double(loads.count), 1))
   }
 
@@ -63,13 +63,6 @@ extension KernelBenchmark {
       }
       calls *= 2
     }
-  }
-
-  /// The middle of some numbers; 0 of none.
-  package static func median(_ values: [Double]) -> Double {
-    let sorted = values.sorted()
-    guard !sorted.isEmpty else { return 0 }
-    return (sorted[(sorted.count - 1) / 2] + sorted[sorted.count / 2]) / 2
   }
 
   /// The requests' lengths; their sum is about `batch · meanLength`.

@@ -141,10 +141,10 @@ public struct PlanBenchmark: Sendable, Hashable {
     }
     return Result(
       name: name, workers: workers, pages: indices.count, runs: plan.readTogether.count,
-      checkSeconds: KernelBenchmark.median(checks),
-      copySeconds: copied > 0 ? KernelBenchmark.median(copies) : 0,
-      planSeconds: KernelBenchmark.median(plans),
-      planSingleSeconds: KernelBenchmark.median(singles),
+      checkSeconds: checks.median,
+      copySeconds: copied > 0 ? copies.median : 0,
+      planSeconds: plans.median,
+      planSingleSeconds: singles.median,
       imbalance: Double(plan.schedule.makespan) / Double(max(plan.schedule.lowerBound, 1)))
   }
 }

@@ -132,10 +132,10 @@ public struct PrefixBenchmark: Sendable, Hashable {
       products * Double(4 * headDimension) / peak)
     return Result(
       name: name, threads: device.pool.count, instructionSet: device.instructionSet.rawValue,
-      composedSeconds: KernelBenchmark.median(together),
-      singleSeconds: KernelBenchmark.median(alone), speedup: KernelBenchmark.median(ratios),
-      possibleSpeedup: KernelBenchmark.median(alone) / least,
-      planSeconds: KernelBenchmark.median(plans),
+      composedSeconds: together.median,
+      singleSeconds: alone.median, speedup: ratios.median,
+      possibleSpeedup: alone.median / least,
+      planSeconds: plans.median,
       sharedKeys: composed.readTogether.map(\.keys.upperBound).max() ?? 0)
   }
 }

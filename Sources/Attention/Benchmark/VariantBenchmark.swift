@@ -103,8 +103,8 @@ public struct VariantBenchmark: Sendable {
           seconds.append(with)
           ratios.append(with / without)
         }
-        let time = KernelBenchmark.median(seconds)
-        let ratio = KernelBenchmark.median(ratios)
+        let time = seconds.median
+        let ratio = ratios.median
         let tileRows = base.operations / Double(4 * kernel.headDimension * 128)
         results.append(
           Result(

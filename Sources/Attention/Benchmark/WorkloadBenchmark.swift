@@ -84,8 +84,7 @@ public struct WorkloadBenchmark: Sendable {
         if let unfused { try unfused.run(setup) } else { try setup.run() }
       }
       try once()
-      let seconds = KernelBenchmark.median(
-        (0..<max(rounds, 1)).map { _ in KernelBenchmark.measure { try? once() } })
+      let seconds = (0..<max(rounds, 1)).map { _ in KernelBenchmark.measure { try? once() } }.median
       return Result(
         part: part, name: name, variant: variant.name, queryLengths: queryLengths,
         kvLengths: kvLengths, prefix: prefix, pageSize: pageSize, queryHeads: shape.queryHeads,

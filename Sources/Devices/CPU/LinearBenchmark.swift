@@ -80,7 +80,7 @@ extension CPUDevice {
       }
       return LinearMeasurement(
         type: type, rows: rows, outputs: outputs, inputs: inputs,
-        seconds: times.sorted()[times.count / 2], weightBytes: layers[0].byteCount,
+        seconds: times.median, weightBytes: layers[0].byteCount,
         precision: precision, isRounded: layers[0].rounded != nil)
     }
   }

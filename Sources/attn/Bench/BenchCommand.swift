@@ -60,9 +60,6 @@ struct TableOptions: ParsableArguments {
   }
 }
 
-/// The middle of some numbers; 0 of none.
-func median(_ values: [Double]) -> Double { percentile(values, 0.5) }
-
 /// The value below which a share of some numbers lies, by linear interpolation; 0 of none.
 func percentile(_ values: [Double], _ share: Double) -> Double {
   let sorted = values.sorted()

@@ -1,4 +1,5 @@
 import ArgumentParser
+import Devices
 import Foundation
 import Inference
 import LanguageModels
@@ -75,8 +76,8 @@ struct BenchConstraintCommand: ParsableCommand {
           Row(
             grammar: name, vocabulary: tokenizer.vocabularySize,
             compileMilliseconds: compile / .milliseconds(1), tokens: walk.advance.count,
-            newMedian: median(walk.new), new99: percentile(walk.new, 0.99),
-            knownMedian: median(walk.known), advanceMedian: median(walk.advance)))
+            newMedian: walk.new.median, new99: percentile(walk.new, 0.99),
+            knownMedian: walk.known.median, advanceMedian: walk.advance.median))
       }
       if documents { return }
       try table.print(

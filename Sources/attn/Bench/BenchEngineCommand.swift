@@ -104,7 +104,7 @@ struct BenchEngineCommand: ParsableCommand {
     let modelTime = after.modelTime - before.modelTime
     let hostTime = after.hostTime - before.hostTime
     return Row(
-      streams: count, tokensPerSecond: median(rates),
+      streams: count, tokensPerSecond: rates.median,
       stepMilliseconds: (modelTime + hostTime) / .milliseconds(1) / steps,
       hostShare: hostTime / (modelTime + hostTime),
       rowsPerStep: Double(after.stepTokens - before.stepTokens) / steps,

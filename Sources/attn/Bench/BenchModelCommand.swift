@@ -58,7 +58,7 @@ struct BenchModelCommand: ParsableCommand {
           Row(
             model: bundle.path.split(separator: "/").last.map(String.init) ?? bundle.path,
             instructionSet: device.instructionSet.rawValue, threads: device.pool.count, test: test,
-            tokensPerSecond: KernelBenchmark.median(rates), fastest: rates.max() ?? 0,
+            tokensPerSecond: rates.median, fastest: rates.max() ?? 0,
             slowest: rates.min() ?? 0))
       }
       for length in promptLengths {

@@ -192,7 +192,7 @@ extension CUDABenchmark {
         try stream.synchronize()
         return time / .microseconds(1)
       }
-      add(Row(part: "plan", name: work.name, microseconds: KernelBenchmark.median(times)))
+      add(Row(part: "plan", name: work.name, microseconds: times.median))
     }
   }
 }

@@ -151,7 +151,7 @@ public final class CUDABenchmark {
       try end.synchronize()
       if round > 1 { all.append(Double(try end.milliseconds(since: start)) / 1e3) }
     }
-    return KernelBenchmark.median(all)
+    return all.median
   }
 
   /// Bytes read and written a second by the driver's copy on the device.

@@ -55,7 +55,7 @@ extension CPUDevice {
         result.append(
           SamplingMeasurement(
             distribution: name, vocabulary: vocabulary, setting: setting.name,
-            seconds: times.sorted()[times.count / 2]))
+            seconds: times.median))
       }
     }
     return result
