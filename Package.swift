@@ -73,7 +73,7 @@ let package = Package(
     .executableTarget(
       name: "cuda-check",
       dependencies: [
-        "LanguageModels", "Attention", "Checkpoints", "Devices", "StubCUDA", "Tensors",
+        "Inference", "LanguageModels", "Attention", "Checkpoints", "Devices", "StubCUDA", "Tensors",
         "TestModels", "Tokenizers",
       ],
       path: "Sources/CUDACheck", exclude: ["emulation.h"], swiftSettings: swift),
@@ -90,6 +90,8 @@ let package = Package(
     .target(name: "AllocationCounter", path: "Tests/AllocationCounter"),
     // A CUDA driver without a GPU, which writes down what it is asked to do.
     .target(name: "StubCUDA", path: "Tests/StubCUDA"),
+    // Calls of CUDA's libraries that Swift cannot make through pointers.
+    .target(name: "CCUDA"),
     // Calls of libcurl through pointers found at run time.
     .target(name: "CTransport"),
   ]
@@ -131,6 +133,6 @@ let package = Package(
       "Attention", uses: ["Devices", "Tensors", "CMicrokernels"],
       testsUse: ["AllocationCounter", "StubCUDA"],
       fixtures: [.copy("Fixtures")])
-    + room("Devices", uses: ["Tensors", "CMicrokernels"], testsUse: ["StubCUDA"])
+    + room("Devices", uses: ["Tensors", "CMicrokernels", "CCUDA"], testsUse: ["StubCUDA"])
     + room("Tensors")
 )

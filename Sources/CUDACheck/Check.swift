@@ -37,6 +37,12 @@ struct Check {
           return (error <= 2e-2, "error \(error)")
         }
       }
+      + EngineCase.all.map { engine in
+        Check(name: engine.name, architecture: .sm80, isFor: { _ in true }) {
+          let share = try engine.check($0)
+          return (share == 0, "\(share) of the tokens differ")
+        }
+      }
       + ModelCase.all.map { model in
         Check(
           name: model.name, architecture: model.architecture, isFor: { _ in true }

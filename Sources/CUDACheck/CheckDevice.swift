@@ -101,6 +101,18 @@ final class CheckDevice {
     return module
   }
 
+  /// How many sources have been loaded.
+  var moduleCount: Int32 { Int32(loaded.count) }
+
+  /// The device for models.
+  func models(_ group: NCCL? = nil) throws -> CUDADevice {
+    // A check uses it in one thread at a time.
+    nonisolated(unsafe) let device = self
+    return try CUDADevice(
+      context, products: CUBLASLt(context, library: stub), group: group
+    ) { source throws(CUDAFailure) in try device.module(source) }
+  }
+
   /// Launches a kernel of a source.
   func launch(_ launch: CUDALaunch, of source: CUDASource) throws {
     try stream.launch(module(source).kernel(launch.entryPoint), launch)

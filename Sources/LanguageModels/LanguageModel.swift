@@ -1,5 +1,5 @@
 import Checkpoints
-import Devices
+public import Devices
 import Tensors
 import Tokenizers
 
@@ -10,6 +10,8 @@ public final class LanguageModel: Sendable {
   /// Sizes and constants; of one rank's part where ranks share the model.
   public let configuration: ModelConfiguration
 
+  /// The GPU that runs the model; nil where the processor does.
+  public let gpu: CUDADevice?
   /// The ranks that share the model; nil where there is one alone.
   let parallelism: TensorParallelism?
   /// The weights, on the device that runs the model.
@@ -47,6 +49,7 @@ public final class LanguageModel: Sendable {
       unit: Self.feedForwardBlock(checkpoint, layers: whole.layerCount, storedName))
     configuration = whole.part(part)
     self.parallelism = parallelism
+    self.gpu = gpu
     let none: any ModelWeights
     if let gpu {
       let (ranks, members) = (parallelism?.count ?? 1, gpu.group?.count ?? 1)

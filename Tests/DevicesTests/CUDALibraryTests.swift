@@ -172,6 +172,30 @@ import Testing
     }
   }
 
+  @Test func aMemberJoinsByTheGroupsName() throws {
+    try withStub { setting in
+      let id = try NCCL.newID(library: setting.library)
+      #expect(id.count == NCCL.idBytes)
+      let member = try NCCL(setting.context, rank: 0, of: 1, id: id, library: setting.library)
+      let values = try send([Float](arrayLiteral: 1, 2), setting)
+      try member.addUp(values.address, count: 2, type: .float32, on: setting.stream)
+      #expect(try receive(values, 2, setting) == [1, 2])
+      let failure = CUDAFailure.failed(
+        call: "ncclCommInitRank", code: 4, name: "an error of NCCL")
+      // A group of another name, and one that the stub does not play.
+      #expect(throws: failure) {
+        try NCCL(
+          setting.context, rank: 0, of: 1, id: id.reversed(), library: setting.library)
+      }
+      #expect(throws: failure) {
+        try NCCL(setting.context, rank: 1, of: 2, id: id, library: setting.library)
+      }
+      #expect(throws: CUDAFailure.self) {
+        try NCCL(setting.context, rank: 0, of: 1, id: [], library: setting.library)
+      }
+    }
+  }
+
   @Test func aCompilersErrorShowsTheExpression() {
     let text = """
       float logits(float s) {

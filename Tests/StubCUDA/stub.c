@@ -460,6 +460,20 @@ static int ncclCommInitAll(void **c, int count, const int *devices) {
   alive++;
   return 0;
 }
+typedef struct { char bytes[128]; } nccl_id;
+static int ncclGetUniqueId(nccl_id *id) {
+  CALL(ncclGetUniqueId);
+  for (int i = 0; i < 128; i++) id->bytes[i] = (char)i;
+  return 0;
+}
+static int ncclCommInitRank(void **c, int count, nccl_id id, int rank) {
+  CALL(ncclCommInitRank);
+  for (int i = 0; i < 128; i++) if (id.bytes[i] != (char)i) return 4;
+  if (count != 1 || rank != 0) return 4;
+  *c = malloc(1);
+  alive++;
+  return 0;
+}
 static int ncclCommDestroy(void *c) { free(c); alive--; return 0; }
 static int ncclAllReduce(const void *from, void *to, size_t count, int type, int op, void *c,
                          stream *s) {
@@ -495,7 +509,8 @@ void *stub_cuda_symbol(const char *name) {
       FUNCTION(cublasLtMatrixLayoutCreate), FUNCTION(cublasLtMatrixLayoutDestroy),
       FUNCTION(cublasLtMatmulPreferenceCreate), FUNCTION(cublasLtMatmulPreferenceSetAttribute),
       FUNCTION(cublasLtMatmulPreferenceDestroy), FUNCTION(cublasLtMatmulAlgoGetHeuristic),
-      FUNCTION(cublasLtMatmul), FUNCTION(ncclCommInitAll), FUNCTION(ncclCommDestroy),
+      FUNCTION(cublasLtMatmul), FUNCTION(ncclCommInitAll), FUNCTION(ncclGetUniqueId),
+      FUNCTION(ncclCommInitRank), FUNCTION(ncclCommDestroy),
       FUNCTION(ncclAllReduce),
   };
   if (rules[rule(name)].hidden) return NULL;

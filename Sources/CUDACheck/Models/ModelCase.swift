@@ -79,11 +79,7 @@ struct ModelCase {
   /// The models on both sides and their runners.
   private func runners(_ device: CheckDevice) throws -> (processor: BatchRunner, gpu: BatchRunner) {
     let group = try hasGroup ? NCCL.group([device.context], library: device.stub) : []
-    // The device is used by this thread alone.
-    nonisolated(unsafe) let check = device
-    let gpu = try CUDADevice(
-      device.context, products: CUBLASLt(device.context, library: device.stub), group: group.first
-    ) { source throws(CUDAFailure) in try check.module(source) }
+    let gpu = try device.models(group.first)
     var options = BatchRunner.Options(pageCount: Script.pages, pageSize: 16, rows: 40)
     options.sequences = 6
     options.context = 64

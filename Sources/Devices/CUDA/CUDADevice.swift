@@ -29,6 +29,12 @@ public final class CUDADevice: Sendable {
     }
   }
 
+  /// A device as a member of a group.
+  public convenience init(_ device: CUDADevice, joining group: NCCL) throws(CUDAFailure) {
+    try self.init(
+      device.context, products: device.products, group: group, compile: device.compile)
+  }
+
   /// A device of given parts.
   ///
   /// - Parameters:

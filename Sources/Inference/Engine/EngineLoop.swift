@@ -52,7 +52,8 @@ final class EngineLoop {
       bundle.model, kvType: options.kvType, pageSize: options.pageSize)
     let contextPages = (context + options.pageSize - 1) / options.pageSize
     let pageCount =
-      options.pageCount ?? options.kvMemory.map { $0 / pageBytes }
+      try options.pageCount ?? options.kvMemory.map { $0 / pageBytes }
+      ?? Self.pagesOfGPU(bundle.model, options, contextPages: contextPages)
       ?? max((1 << 30) / pageBytes, contextPages)
     guard pageCount >= 1 else {
       throw EngineFailure.invalid(
@@ -62,6 +63,7 @@ final class EngineLoop {
       pageCount: pageCount, pageSize: options.pageSize, rows: options.tokenBudget)
     batch.kvType = options.kvType
     batch.context = context
+    batch.sequences = min(options.maxRunning, options.tokenBudget)
     batch.composition = options.composes ? .automatic : .off
     batch.isBatchInvariant = !options.composes
     batch.rotatesInAttention = options.window != nil
@@ -86,6 +88,21 @@ final class EngineLoop {
     self.published = published
     statistics.pages = pageCount
     published.value = statistics
+  }
+
+  /// The pages that a GPU has room for and that running sequences can use; nil on the processor.
+  private static func pagesOfGPU(
+    _ model: LanguageModel, _ options: EngineOptions, contextPages: Int
+  ) throws -> Int? {
+    guard let bytes = try BatchRunner.poolByteCount(model) else { return nil }
+    // A draft model has as many pages, on the same GPU.
+    var models = [model]
+    if case .draft(let draft, _) = options.speculation { models.append(draft.model) }
+    let pageBytes = try models.reduce(0) {
+      try $0
+        + BatchRunner.pageByteCount($1, kvType: options.kvType, pageSize: options.pageSize)
+    }
+    return min(bytes / pageBytes, options.maxRunning * contextPages)
   }
 
   private static func drafter(

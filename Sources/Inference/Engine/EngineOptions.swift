@@ -23,7 +23,8 @@ public struct EngineOptions: Sendable {
   /// The most bytes for cached keys and values; the pool has as many pages as fit.
   ///
   /// Memory is taken as pages are first written. By default 1 GiB, or one whole context where that
-  /// is more.
+  /// is more; on a GPU, which takes it at once, what is free there beside a tenth for activations, or as
+  /// much as all running sequences can use.
   public var kvMemory: Int?
   /// The pages of the pool; by default what `kvMemory` gives.
   public var pageCount: Int?
@@ -35,7 +36,8 @@ public struct EngineOptions: Sendable {
   ///
   /// Faster where many sequences share a long beginning. The bits of a sequence then depend on its
   /// neighbours, and a token whose logit is within rounding of another's may differ from a run
-  /// alone. Without, every token is the same alone and in any batch.
+  /// alone. Without, every token is the same alone and in any batch; a GPU's matrix products do not
+  /// promise that, and round differently for other numbers of rows.
   public var composes = false
   /// How several tokens of a sequence are guessed and verified in one step.
   public var speculation = Speculation.off

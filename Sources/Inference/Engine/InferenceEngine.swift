@@ -19,7 +19,8 @@ public import Tokenizers
 /// await engine.stop(deadline: .seconds(5))
 /// ```
 ///
-/// Unless ``EngineOptions/composes`` is set, a request's tokens are the same alone and in any batch.
+/// Unless ``EngineOptions/composes`` is set, a request's tokens are the same alone and in any batch, where
+/// the processor runs the model.
 public final class InferenceEngine: Sendable {
   /// The model, its tokenizer and its chat template.
   public let bundle: ModelBundle

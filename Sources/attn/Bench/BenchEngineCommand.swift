@@ -73,7 +73,7 @@ struct BenchEngineCommand: ParsableCommand {
 
   private func measure(_ count: Int, _ bundle: ModelBundle, _ device: CPUDevice) throws -> Row {
     var options = EngineOptions()
-    options.kvType = model.runnerOptions.kvType
+    options.kvType = model.storedType(bundle.model)
     options.context = model.context
     options.maxRunning = max(count, options.maxRunning)
     options.composes = composes

@@ -41,7 +41,8 @@ struct BenchModelCommand: ParsableCommand {
         throw ValidationError("--pp, --tg and --repetitions take numbers of at least 1")
       }
       let (bundle, device) = try model.load()
-      let runner = try ModelRunner(bundle.model, device: device, options: model.runnerOptions)
+      let runner = try ModelRunner(
+        bundle.model, device: device, options: model.runnerOptions(bundle.model))
       let vocabulary = bundle.model.configuration.vocabularySize
       // The same arbitrary tokens in every run: their values do not change the work.
       let tokens = (0..<(promptLengths.max() ?? 1)).map { TokenID(($0 * 7919 + 17) % vocabulary) }
@@ -57,7 +58,7 @@ struct BenchModelCommand: ParsableCommand {
         rows.append(
           Row(
             model: bundle.path.split(separator: "/").last.map(String.init) ?? bundle.path,
-            instructionSet: device.instructionSet.rawValue, threads: device.pool.count, test: test,
+            instructionSet: bundle.model.deviceName(device), threads: device.pool.count, test: test,
             tokensPerSecond: rates.median, fastest: rates.max() ?? 0,
             slowest: rates.min() ?? 0))
       }

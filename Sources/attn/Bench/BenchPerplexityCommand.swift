@@ -1,6 +1,7 @@
 import ArgumentParser
 import Foundation
 import LanguageModels
+import Tensors
 import Tokenizers
 
 struct BenchPerplexityCommand: ParsableCommand {
@@ -37,13 +38,14 @@ struct BenchPerplexityCommand: ParsableCommand {
       let (bundle, device) = try model.load()
       let ids = Array(bundle.tokenizer.encode(content, addSpecialTokens: true).prefix(tokens))
       guard ids.count >= 2 else { throw CommandFailure(.data, "\(text) has fewer than 2 tokens") }
-      let runner = try ModelRunner(bundle.model, device: device, options: model.runnerOptions)
+      let runner = try ModelRunner(
+        bundle.model, device: device, options: model.runnerOptions(bundle.model))
       let mean = try runner.negativeLogLikelihood(ids)
       try table.print(
         [
           Row(
             model: bundle.path.split(separator: "/").last.map(String.init) ?? bundle.path,
-            kvType: model.kvType.rawValue, tokens: ids.count,
+            kvType: model.storedType(bundle.model).rawValue.lowercased(), tokens: ids.count,
             negativeLogLikelihood: mean, perplexity: exp(mean))
         ],
         columns: [

@@ -75,7 +75,13 @@ struct DoctorCommand: ParsableCommand {
         let capability = device.computeCapability.map(String.init).joined(separator: ".")
         return "\(device.name), \(device.memory >> 30) GiB, compute capability \(capability)"
       }
-      return devices.joined(separator: "; ") + " (this version computes on the CPU)"
+      let found = devices.joined(separator: "; ")
+      do throws(CUDAFailure) {
+        _ = try CUDADevice(cache: CUDAKernelCache(directory: nil))
+        return found + " (runs models)"
+      } catch {
+        return found + " (not used: \(error))"
+      }
     } catch {
       return "not used: \(error)"
     }

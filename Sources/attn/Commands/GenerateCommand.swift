@@ -71,7 +71,7 @@ struct GenerationReport: Encodable {
 
   init(_ result: Generation, session: Session, options: GenerationOptions) {
     model = session.bundle.path
-    instructionSet = session.device.instructionSet.rawValue
+    instructionSet = session.bundle.model.deviceName(session.device)
     threads = session.device.pool.count
     seed = options.sampling.seed
     promptTokens = result.promptTokens

@@ -19,8 +19,14 @@ struct ModelOptions: ParsableArguments {
   @Option(help: "Tokens that fit into the cache (default: what the model was trained for).")
   var context: Int?
 
-  @Option(help: "The cache's element type: f32, f16 or bf16.")
-  var kvType = KVType.f16
+  @Option(
+    help: ArgumentHelp(
+      "What runs the model: cpu, cuda (a GPU of NVIDIA's) or cuda:N for the one of that number; auto is "
+        + "a GPU where there is one with all that it takes.", valueName: "auto|cpu|cuda[:N]"))
+  var device = DeviceChoice.automatic
+
+  @Option(help: "The cache's element type: f32, f16 or bf16 (default: f16, on a GPU bf16).")
+  var kvType: KVType?
 
   @Option(
     help: ArgumentHelp(

@@ -51,7 +51,7 @@ struct EngineFlags: ParsableArguments {
   var attentionSinks = 4
 
   func options(
-    _ model: ModelOptions, device: CPUDevice
+    _ model: ModelOptions, for bundle: ModelBundle, device: CPUDevice
   ) throws -> EngineOptions {
     for (name, value) in [
       ("token-budget", tokenBudget), ("prefill-budget", prefillBudget), ("max-running", maxRunning),
@@ -62,7 +62,7 @@ struct EngineFlags: ParsableArguments {
       throw ValidationError("--\(name) is \(value); expected at least 1")
     }
     var options = EngineOptions()
-    options.kvType = model.kvType.elementType
+    options.kvType = model.storedType(bundle.model)
     options.context = model.context
     options.tokenBudget = tokenBudget
     options.prefillBudget = prefillBudget
@@ -79,7 +79,8 @@ struct EngineFlags: ParsableArguments {
     case (let tokens?, nil): options.speculation = .promptLookup(tokens: tokens)
     case (nil, let name?):
       let path = try ModelStore().locate(name) { _ in }.path
-      let draft = try ModelBundle(path: path, precision: model.precision.linear, device: device)
+      let draft = try ModelBundle(
+        path: path, precision: model.precision.linear, device: device, gpu: bundle.model.gpu)
       options.speculation = .draft(draft, tokens: draftTokens)
     default: throw ValidationError("--prompt-lookup and --draft-model exclude each other")
     }

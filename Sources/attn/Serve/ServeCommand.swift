@@ -47,7 +47,7 @@ struct ServeCommand: AsyncParsableCommand {
     var options = options
     if options.modelNames.isEmpty { options.modelNames = [Self.shortName(name)] }
     let engine = try InferenceEngine(
-      bundle, device: device, options: try self.engine.options(model, device: device))
+      bundle, device: device, options: try self.engine.options(model, for: bundle, device: device))
     let level = logLevel
     let logger = Logger(label: "attn") { label in
       var handler = StreamLogHandler.standardError(label: label)

@@ -1,3 +1,4 @@
+import CCUDA
 public import Tensors
 
 /// Sums over several GPUs by NVIDIA's library, opened at run time: one member of a group.
@@ -29,12 +30,7 @@ public final class NCCL: Sendable {
   public static func group(_ contexts: [CUDAContext], library: DynamicLibrary? = nil)
     throws(CUDAFailure) -> [NCCL]
   {
-    let functions: Functions
-    do throws(DynamicLibrary.Failure) {
-      functions = try Functions(.given(library, else: ["libnccl.so.2", "libnccl.so"]))
-    } catch {
-      throw CUDAFailure(error, library: "NCCL")
-    }
+    let functions = try Functions.open(library)
     var communicators = [OpaquePointer?](repeating: nil, count: contexts.count)
     let devices = contexts.map { Int32($0.device.index) }
     let status = functions.makeAll(&communicators, Int32(clamping: contexts.count), devices)
@@ -42,6 +38,47 @@ public final class NCCL: Sendable {
     return zip(contexts, communicators).enumerated().map {
       NCCL($1.0, $1.1, rank: $0, of: contexts.count, functions)
     }
+  }
+
+  /// The bytes of a group's name.
+  public static let idBytes = MemoryLayout<ccuda_nccl_id>.size
+
+  /// A new group's name, for its members to make themselves known by, in whatever processes.
+  public static func newID(library: DynamicLibrary? = nil) throws(CUDAFailure) -> [UInt8] {
+    let functions = try Functions.open(library)
+    var id = [UInt8](repeating: 0, count: idBytes)
+    try check("ncclGetUniqueId", functions.newID(&id))
+    return id
+  }
+
+  /// Joins a group; returns when all its members have.
+  ///
+  /// - Parameters:
+  ///   - context: This member's device, no other member's.
+  ///   - rank: This member's number, below `count`.
+  ///   - count: The members of the group.
+  ///   - id: The group's name, made by one of them.
+  ///   - library: By default NCCL where the loader finds it.
+  public convenience init(
+    _ context: CUDAContext, rank: Int, of count: Int, id: [UInt8], library: DynamicLibrary? = nil
+  ) throws(CUDAFailure) {
+    let functions = try Functions.open(library)
+    guard id.count == Self.idBytes else {
+      throw .unsupported(
+        "the name of an NCCL group has \(id.count) bytes; expected \(Self.idBytes)")
+    }
+    var communicator: UnsafeMutableRawPointer?
+    let status = id.withUnsafeBytes { bytes in
+      let id = bytes.loadUnaligned(as: ccuda_nccl_id.self)
+      return withUnsafePointer(to: id) { id in
+        context.library {
+          ccuda_nccl_init_rank(functions.join, &communicator, Int32(count), id, Int32(rank))
+        }
+      }
+    }
+    try Self.check("ncclCommInitRank", status)
+    self.init(
+      context, OpaquePointer(communicator), rank: rank, of: count, functions)
   }
 
   deinit { _ = functions.destroy(communicator) }
@@ -73,6 +110,8 @@ public final class NCCL: Sendable {
   private struct Functions: Sendable {
     let makeAll:
       @convention(c) (UnsafeMutablePointer<OpaquePointer?>, Int32, UnsafePointer<Int32>) -> Int32
+    let newID: @convention(c) (UnsafeMutablePointer<UInt8>) -> Int32
+    nonisolated(unsafe) let join: UnsafeMutableRawPointer
     let destroy: @convention(c) (OpaquePointer?) -> Int32
     let allReduce:
       @convention(c) (
@@ -80,8 +119,18 @@ public final class NCCL: Sendable {
         OpaquePointer?
       ) -> Int32
 
+    static func open(_ library: DynamicLibrary?) throws(CUDAFailure) -> Functions {
+      do throws(DynamicLibrary.Failure) {
+        return try Functions(.given(library, else: ["libnccl.so.2", "libnccl.so"]))
+      } catch {
+        throw CUDAFailure(error, library: "NCCL")
+      }
+    }
+
     init(_ library: DynamicLibrary) throws(DynamicLibrary.Failure) {
       makeAll = try library.function("ncclCommInitAll")
+      newID = try library.function("ncclGetUniqueId")
+      join = try library.symbol("ncclCommInitRank")
       destroy = try library.function("ncclCommDestroy")
       allReduce = try library.function("ncclAllReduce")
     }

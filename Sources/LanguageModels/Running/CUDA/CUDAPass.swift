@@ -82,8 +82,9 @@ final class CUDAPass: ForwardPass {
       bytes += (rows * activation.columns(configuration) * element.blockBytes + 255) / 256 * 256
     }
     let memory = try device.context.allocate(bytes: bytes)
-    // Rows that belong to nobody hold numbers, if any.
+    // Rows that belong to nobody hold numbers, if any. Waited for, since what follows may fail.
     try device.stream.fill(memory.address, bytes: bytes)
+    try device.stream.synchronize()
     addresses = offsets.map { memory.address.advanced(by: $0) }
     turns = try configuration.attentionKinds.map { (kind) throws(CUDAFailure) in
       try device.buffer(of: kind.rotary.turns)
