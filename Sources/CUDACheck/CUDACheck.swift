@@ -11,7 +11,8 @@ import Glibc
 ///     cuda-check --compile NVDISASM [FILTER]  the texts compiled by NVRTC, their instructions read
 ///     cuda-check --write DIRECTORY  the texts, one file for each kernel and architecture
 ///
-/// The first needs a C++ compiler (`CXX`, by default clang++). Prints a line for each case; the
+/// The first needs a C++ compiler (`CXX`, by default clang++). `ATTENTION_CHECK_MODEL` names a model, a file
+/// or a folder, to be run too. Prints a line for each case; the
 /// exit status is 1 where anything is wrong, and 2 where there is no GPU.
 @main
 enum CUDACheck {

@@ -50,6 +50,12 @@ struct Check {
           let error = try model.check($0)
           return (error <= model.limit, "logits \(error)")
         }
+      }
+      + FileCase.all.map { model in
+        Check(name: "file-\(model.name)", architecture: .sm80, isFor: { _ in true }) {
+          let (error, tokens) = try model.check($0)
+          return (error <= FileCase.limit, "logits \(error), tokens \(tokens)")
+        }
       } + benchmarks
   }
 
