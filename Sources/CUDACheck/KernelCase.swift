@@ -33,12 +33,6 @@ struct KernelCase {
 }
 
 extension KernelCase {
-  /// The same numbers on every machine.
-  private struct Random {
-    private var bits = SplitMix(state: 1)
-    mutating func float() -> Float { Float(bits.next() >> 40) * 0x1p-23 - 1 }
-  }
-
   /// The batch with its tensors in memory, and the oracle.
   final class Material {
     let batch: AttentionBatch
@@ -90,7 +84,7 @@ extension KernelCase {
         device: device, shape: shape, variant: scenario.variant, batch: batch,
         tensors: scenario.tensors?(batch), workers: scenario.workers)
 
-      var random = Random()
+      var random = Noise(1)
       func fill(_ count: Int, _ type: ElementType, _ isUsed: (Int) -> Bool) -> AlignedBuffer {
         let buffer = AlignedBuffer(byteCount: max(count * type.blockBytes, 16))
         for i in 0..<count { type.store(isUsed(i) ? random.float() : .nan, i, buffer) }

@@ -37,11 +37,7 @@ struct FileCase {
     for _ in 0..<5 {
       let (a, b) = (try expected.extend(next), try found.extend(next))
       try device.synchronize()
-      let size = a.map(abs).max() ?? 0
-      for (x, y) in zip(a, b) {
-        let off = Double(abs(x - y) / size)
-        worst = max(worst, off.isNaN ? .infinity : off)
-      }
+      worst = max(worst, ModelCase.relativeError(b, a))
       guard let token = b.indices.max(by: { b[$0] < b[$1] }) else { break }
       if token != a.indices.max(by: { a[$0] < a[$1] }) { worst = .infinity }
       tokens.append(TokenID(token))

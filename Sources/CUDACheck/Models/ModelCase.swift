@@ -172,15 +172,19 @@ struct ModelCase {
   /// The largest difference relative to the largest expected number; infinite where a number is none, or
   /// where the largest stands elsewhere although it is clear.
   private func difference(_ found: [Float], _ expected: [Float]) -> Double {
-    let size = Double(expected.map(abs).max() ?? 0)
-    var worst = 0.0
-    for (x, y) in zip(found, expected) {
-      let off = abs(Double(x) - Double(y)) / size
-      worst = max(worst, off.isNaN ? .infinity : off)
-    }
     let sorted = expected.indices.sorted { expected[$0] > expected[$1] }
     let best = found.indices.max { found[$0] < found[$1] }
+    let size = Double(expected.map(abs).max() ?? 0)
     let isClear = Double(expected[sorted[0]] - expected[sorted[1]]) > 2 * limit * size
-    return isClear && best != sorted[0] ? .infinity : worst
+    return isClear && best != sorted[0] ? .infinity : Self.relativeError(found, expected)
+  }
+
+  /// The largest difference relative to the largest expected number; infinite where a number is none.
+  static func relativeError(_ found: [Float], _ expected: [Float]) -> Double {
+    let size = Double(expected.map(abs).max() ?? 0)
+    return zip(found, expected).reduce(0) { worst, pair in
+      let off = abs(Double(pair.0) - Double(pair.1)) / size
+      return max(worst, off.isNaN ? .infinity : off)
+    }
   }
 }
