@@ -202,4 +202,51 @@ import Testing
       }
     }
   }
+
+  /// A value behind a query tile's last key, which tiles beside it read: 42 queries are one tile.
+  @Test(arguments: InstructionSet.available, [ElementType.float32, .float16, .bfloat16])
+  func noNumberInAValueStaysWithItsTiles(level: InstructionSet, type: ElementType) throws {
+    let device = try CPUDevice(threads: 2, instructionSet: level)
+    let turned = AttentionVariant("turned values") { v in v.value { x, _ in x.own + x.neighbour } }
+    for pageSize in [1, 3, 16] {
+      for variant in [
+        AttentionVariant.causal, .causal.combined(with: .rope()), .causal.combined(with: turned),
+      ] {
+        var scenario = Scenario()
+        scenario.shape = AttentionShape(queryHeads: 6, kvHeads: 2, headDimension: 24)
+        scenario.variant = variant
+        scenario.pageSize = pageSize
+        scenario.elementType = type
+        scenario.lengths = [(150, 150)]
+        let material = try Scenario.Material(scenario, device)
+        let clean = try scenario.run(material, workers: 1)
+        // Position 44, head 1: in the panel in which the first tile ends.
+        let slot = try #require(material.batch.pages.slot(of: 44, in: 0))
+        var key = Array(material.keys[0][44 * 48..<45 * 48])
+        var value = Array(material.values[0][44 * 48..<45 * 48])
+        value[24 + 5] = .infinity
+        try key.withUnsafeMutableBufferPointer { key in
+          try value.withUnsafeMutableBufferPointer { value in
+            try material.cache.append(
+              keys: MatrixView(try #require(key.baseAddress), rows: 1, columns: 48),
+              values: MatrixView(try #require(value.baseAddress), rows: 1, columns: 48),
+              slots: [slot], on: device)
+          }
+        }
+        let dirty = try scenario.run(material, workers: 1)
+        for row in 0..<150 * 6 {
+          let (token, head) = (row / 6, row % 6)
+          let (a, b) = (
+            clean.output[row * 24..<row * 24 + 24], dirty.output[row * 24..<row * 24 + 24]
+          )
+          if token < 42 || head < 3 {
+            #expect(a == b, "row \(row), \(variant.name), pages of \(pageSize)")
+          } else if token >= 44 {
+            let isMarked = b.contains { !$0.isFinite }
+            #expect(isMarked, "row \(row), \(variant.name)")
+          }
+        }
+      }
+    }
+  }
 }

@@ -98,34 +98,66 @@ import Testing
   /// are the same.
   @Test(arguments: [nil, 70, 300], [ElementType.bfloat16, .float16, .float32])
   func bitsDoNotDependOnCuts(window: Int?, type: ElementType) throws {
-    let device = try CPUDevice(threads: 2)
-    let shape = AttentionShape(queryHeads: 6, kvHeads: 2, headDimension: 40)
     var scenario = Scenario()
-    scenario.shape = shape
     scenario.elementType = type
     scenario.lengths = [(200, 4_150)]
+    if let window {
+      scenario.variant = .causal.combined(with: .slidingWindow(left: window))
+    }
+    try expectSameBits(scenario, cuts: [1, 2, 3, 5, 8, 9, 43, 64])
+  }
+
+  /// Query tiles that are worked on together, panels made once for them, leave each other's bits alone:
+  /// 42 queries are one tile.
+  @Test(arguments: [1, 3, 16], [ElementType.bfloat16, .float8E4M3, .float16])
+  func bitsDoNotDependOnTilesBesideThem(pageSize: Int, type: ElementType) throws {
+    let doubled = AttentionVariant("values by position") { v in
+      v.value { x, at in x.own * (1 + at.kv / 100) }
+    }
+    for variant in [
+      AttentionVariant.causal, .causal.combined(with: .rope()),
+      .causal.combined(with: .rope(.interleaved)), .causal.combined(with: doubled),
+      .causal.combined(with: .slidingWindow(left: 150)),
+    ] {
+      var scenario = Scenario()
+      scenario.variant = variant
+      scenario.elementType = type
+      scenario.pageSize = pageSize
+      for keys in [430, 1_100] {
+        scenario.lengths = [(430, keys)]
+        try expectSameBits(scenario, cuts: [42])
+      }
+    }
+  }
+
+  /// Runs one request's queries in steps of each number of `cuts`, and all at once.
+  private func expectSameBits(_ scenario: Scenario, cuts: [Int]) throws {
+    let device = try CPUDevice(threads: 2)
+    var scenario = scenario
+    scenario.shape = AttentionShape(queryHeads: 6, kvHeads: 2, headDimension: 40)
     let material = try Scenario.Material(scenario, device)
     let table = material.batch.pages
-    var variant = AttentionVariant.causal
-    if let window { variant = variant.combined(with: .slidingWindow(left: window)) }
+    let (count, keys) = scenario.lengths[0]
     let columns = 6 * 40
     let queries = try #require(material.queries.elements(Float.self).baseAddress)
     var expected: [UInt32]?
-    for cut in [200, 1, 2, 3, 5, 8, 9, 43, 64] {
-      let output = AlignedBuffer(byteCount: 200 * columns * 4)
+    for cut in [count] + cuts {
+      let output = AlignedBuffer(byteCount: count * columns * 4)
       output.elements(Float.self).update(repeating: .nan)
       let base = try #require(output.elements(Float.self).baseAddress)
-      for start in stride(from: 0, to: 200, by: cut) {
-        let rows = start..<min(start + cut, 200)
+      for start in stride(from: 0, to: count, by: cut) {
+        let rows = start..<min(start + cut, count)
         let batch = try AttentionBatch(
           queries: RaggedIndex(lengths: [rows.count]),
           pages: PageTable(
             requests: [
-              (pages: table.pages(of: 0).map { Int($0) }, kvLength: 3_950 + rows.upperBound)
+              (
+                pages: table.pages(of: 0).map { Int($0) }, kvLength: keys - count + rows.upperBound
+              )
             ], pageSize: table.pageSize))
         let plan = try AttentionPlan(
-          device: device, shape: shape, variant: variant, batch: batch, workers: 1 + cut % 3,
-          isBatchInvariant: true)
+          device: device, shape: scenario.shape, variant: scenario.variant, batch: batch,
+          workers: 1 + cut % 3, isBatchInvariant: true)
         try plan.run(
           queries: MatrixView(queries + start * columns, rows: rows.count, columns: columns),
           cache: material.cache,
@@ -133,7 +165,7 @@ import Testing
       }
       let bits = output.elements(Float.self).map(\.bitPattern)
       if let expected {
-        #expect(bits == expected, "steps of \(cut)")
+        #expect(bits == expected, "\(scenario.variant.name), \(keys) keys, steps of \(cut)")
       } else {
         expected = bits
       }

@@ -74,8 +74,9 @@ struct VariantScratch {
   /// All queries of a tile after their functor.
   var queries: UnsafeMutablePointer<Float>
 
-  /// The rows of a query tile.
-  static let rowPitch = AttentionPlan.largestTile
+  /// Room for the rows of all query tiles that are worked on together; no power of two, so that a row's
+  /// values share no cache set.
+  static let rowPitch = AttentionWorkspace.mostTilesTogether * AttentionPlan.largestTile + 16
 }
 
 /// The memory of all threads for a variant's programs.

@@ -19,6 +19,14 @@ struct KeyTile {
   /// The width of the score tile, whole panels.
   var width: Int { panels * Int(SWA_PANEL_TOKENS) }
 
+  /// The keys that an item reads: all of them, or fewer where it ends among them; nil where it reads none.
+  @inline(__always)
+  func part(of item: WorkItem) -> KeyTile? {
+    item.kvFirst <= first && first < item.kvEnd
+      ? KeyTile(first: first, count: min(count, Int(item.kvEnd) - first), positions: positions)
+      : nil
+  }
+
   /// The absolute position of a key.
   @inline(__always)
   func position(_ key: Int) -> Int { positions.map { Int($0[key]) } ?? first + key }

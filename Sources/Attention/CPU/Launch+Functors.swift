@@ -129,17 +129,29 @@ extension Launch {
   func transformQueries(_ work: HeadItem, _ scratch: Scratch) {
     let pitch = VectorFunctor.pitch(headDimension)
     let tokens = VectorFunctor.tokens
-    for first in stride(from: 0, to: work.rows, by: tokens) {
-      let count = min(tokens, work.rows - first)
-      let block = scratch.variant.queries + first * pitch
-      for row in 0..<count {
-        guard let query = scratch.queryRows[first + row] else { continue }
-        (block + row * pitch).update(from: query, count: headDimension)
-        scratch.queryRows[first + row] = UnsafePointer(block + row * pitch)
-      }
-      for stage in functors.queries {
-        stage.apply(to: block, count: count, scratch.variant, functorData) {
-          rowPlace(work, row: first + $0, scratch)
+    // Queries of one head of the group, then those of the next: what pairs are turned by is the same.
+    let heads = work.rows > group ? group : 1
+    let queries = work.rows / heads
+    let turn = functors.queries.count == 1 ? functors.queries[0].turn : nil
+    let isOfAllHeads = turn.map { !$0.dependsOnHead } ?? false
+    for first in stride(from: 0, to: queries, by: tokens) {
+      let count = min(tokens, queries - first)
+      for head in 0..<heads {
+        let block = scratch.variant.queries + (first * heads + head * count) * pitch
+        for i in 0..<count {
+          let row = (first + i) * heads + head
+          guard let query = scratch.queryRows[row] else { continue }
+          (block + i * pitch).update(from: query, count: headDimension)
+          scratch.queryRows[row] = UnsafePointer(block + i * pitch)
+        }
+        if head > 0 && isOfAllHeads {
+          functors.queries[0].change(block, count: count, scratch.variant, functorData)
+          continue
+        }
+        for stage in functors.queries {
+          stage.apply(to: block, count: count, scratch.variant, functorData) {
+            rowPlace(work, row: (first + $0) * heads + head, scratch)
+          }
         }
       }
     }

@@ -5,7 +5,7 @@ extension Launch {
   private static let panelTokens = Int(SWA_PANEL_TOKENS)
 
   /// From this many rows on, widening what is stored in 16 bits once for all of them pays.
-  private static let manyRows = 16
+  static let manyRows = 16
 
   /// Finds the tile's keys and values as panels, and notes what to fetch while they are read.
   ///
@@ -133,20 +133,33 @@ extension Launch {
   }
 
   /// S = Q·Kᵀ.
-  func score(_ work: HeadItem, _ keyTile: KeyTile, _ scratch: Scratch) {
+  ///
+  /// - Parameter fetchesAhead: Whether the values are fetched meanwhile.
+  func score(_ work: HeadItem, _ keyTile: KeyTile, fetchesAhead: Bool, _ scratch: Scratch) {
     if readsRows(work.rows) { return scoreRows(work, keyTile, scratch) }
     products(work).scores(
       scratch.queries, work.rows, headDimension, scratch.panels, scratch.spans, scratch.scores,
-      geometry.hasPanels ? scratch.values : nil)
+      geometry.hasPanels && fetchesAhead ? scratch.values : nil)
   }
 
   /// Scores become weights, and O = rescale·O + P·V: by softmax relative to the running maximum, or
   /// as they are.
-  func weighValues(_ work: HeadItem, _ keyTile: KeyTile, _ scratch: Scratch) {
+  ///
+  /// - Parameters:
+  ///   - keyTile: The keys that the rows read.
+  ///   - gathered: The keys that there are panels of, those and maybe more.
+  ///   - fetchesAhead: Whether the next keys are fetched meanwhile.
+  func weighValues(
+    _ work: HeadItem, _ keyTile: KeyTile, of gathered: KeyTile, fetchesAhead: Bool,
+    _ scratch: Scratch
+  ) {
     if readsRows(work.rows) { return weighRows(work, keyTile, scratch) }
-    if functors.areOnPanels { transformValues(work, keyTile, scratch) }
+    let last = keyTile.panels - 1
+    let panel = scratch.values[last]
+    let endsEarlier = keyTile.count < min(gathered.count, keyTile.width)
+    if endsEarlier { clearForeignValues(work, keyTile, scratch) }
     let products = products(work)
-    let next = geometry.hasPanels ? scratch.nextPanels : nil
+    let next = geometry.hasPanels && fetchesAhead ? scratch.nextPanels : nil
     if usesSoftmax {
       products.softmax_values(
         scratch.scores, work.rows, scratch.values, scratch.spans, valueDimension, scratch.maximum,
@@ -157,5 +170,22 @@ extension Launch {
         scratch.scores, work.rows, scratch.values, scratch.spans, valueDimension, scratch.rescale,
         scratch.output, scratch.outputPitch, next)
     }
+    if endsEarlier { scratch.values[last] = panel }
+  }
+
+  /// Zeros for the values in a last panel that other rows read and these do not.
+  private func clearForeignValues(_ work: HeadItem, _ keyTile: KeyTile, _ scratch: Scratch) {
+    let last = keyTile.panels - 1
+    valuesForm(work).clear_values(
+      scratch.values[last], keyTile.count - last * Self.panelTokens, valueDimension,
+      scratch.ownValues)
+    scratch.values[last] = UnsafeRawPointer(scratch.ownValues)
+  }
+
+  /// The kernels for values in the form that the products read.
+  private func valuesForm(_ work: HeadItem) -> swa_kv_kernels {
+    if functors.values.count > 0 { return kernels.f32 }
+    let isStored = geometry.hasPanels && stored.widen_values == nil
+    return isStored ? stored : stored.packed.pairs ? kernels.bf16 : kernels.f32
   }
 }

@@ -63,6 +63,8 @@ struct Launch {
   let parameters: ParameterData
   let usesSoftmax: Bool
   let scratches: UnsafePointer<Scratch>
+  /// The most query tiles that are worked on together.
+  let tilesTogether: Int
   let partialOutput: UnsafeMutablePointer<Float>
   let partialLSE: UnsafeMutablePointer<Float>
 
@@ -114,10 +116,12 @@ struct Launch {
     residual = code.residual
     functors = FunctorViews(
       queries: code.queries.views, keys: code.keys.views, values: code.values.views,
-      outputs: code.outputs.views, sinks: code.sinks.view, tables: code.tables.views)
+      outputs: code.outputs.views, sinks: code.sinks.view, tables: code.tables.views,
+      keysDependOnRequest: code.keysDependOnRequest)
     parameters = plan.parameters.data
     usesSoftmax = plan.variant.usesSoftmax
     scratches = UnsafePointer(plan.workspace.scratches.base)
+    tilesTogether = plan.workspace.tilesTogether
     partialOutput = plan.workspace.partialOutput
     partialLSE = plan.workspace.partialLSE
   }
@@ -133,6 +137,8 @@ struct FunctorViews {
   let outputs: UnsafeBufferPointer<VectorFunctor.View>
   let sinks: ScalarProgram.View
   let tables: UnsafePointer<PositionTables.View>
+  /// Whether what becomes of keys and values depends on whose they are.
+  let keysDependOnRequest: Bool
 
   /// Whether keys or values are made into other panels.
   var areOnPanels: Bool { keys.count > 0 || values.count > 0 }

@@ -96,7 +96,7 @@ final class VectorFunctor {
     } || !computed.isEmpty
   }
 
-  /// Whether what becomes of a key may differ from head to head.
+  /// Whether what becomes of a vector may differ from head to head.
   private var dependsOnHead: Bool {
     program.tokens.steps.contains { step in
       switch step {
@@ -108,10 +108,10 @@ final class VectorFunctor {
   }
 
   var registerCount: Int { program.registerCount }
-  /// External blocks held at once: those of all panels of a tile where pairs are turned.
+  /// External blocks held at once: those of all panels of a tile where their pairs are turned.
   var externalCount: Int {
     program.externals.count
-      * (program.turn == nil ? 1 : AttentionWorkspace.tileKeys / Self.tokens)
+      * (program.turn == nil || layout == .rows ? 1 : AttentionWorkspace.tileKeys / Self.tokens)
   }
   var tokenValueCount: Int { program.tokens.outputs.count }
   var scalarCount: Int { max(program.tokens.steps.count, computedScalars) }

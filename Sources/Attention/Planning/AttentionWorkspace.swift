@@ -7,8 +7,15 @@ final class AttentionWorkspace {
   static let tileKeys = Int(SWA_TILE_KEYS)
   /// Floats from one row of scores to the next.
   static let scorePitch = Int(SWA_SCORE_PITCH)
+  /// The most query tiles that are worked on together, whatever the shape.
+  static let mostTilesTogether = 8
+  /// The bytes of queries and outputs of these: half of a second cache of 1 MiB, so that keys, values
+  /// and scores lie beside them.
+  private static let bytesTogether = 1 << 19
 
   private let shape: AttentionShape
+  /// The most query tiles that are worked on together.
+  let tilesTogether: Int
   private var variants: [VariantScratch]
   private var memory: [AlignedBuffer] = []
   /// The partial states that there is room for.
@@ -21,6 +28,8 @@ final class AttentionWorkspace {
   init(shape: AttentionShape, variants: [VariantScratch]) {
     self.shape = shape
     self.variants = variants
+    let tile = AttentionPlan.largestTile * 4 * (shape.headDimension + shape.valueDimension)
+    tilesTogether = min(max(Self.bytesTogether / tile, 1), Self.mostTilesTogether)
     var states = PlanMemory()
     partialOutput = states.take(Float.self, 0)
     partialLSE = states.take(Float.self, 0)
@@ -68,7 +77,7 @@ final class AttentionWorkspace {
   private func placeScratches(_ memory: inout PlanMemory) {
     if !memory.isCounting { scratches.removeAll() }
     for variant in variants {
-      let scratch = Scratch(&memory, shape, variant)
+      let scratch = Scratch(&memory, shape, variant, tiles: tilesTogether)
       if !memory.isCounting { scratches.append(scratch) }
     }
   }
@@ -87,8 +96,10 @@ final class AttentionWorkspace {
 ///
 /// - Invariant: Pointers into a buffer of the workspace, disjoint, each on a cache line of its own.
 struct Scratch {
+  /// The query tiles or heads that are worked on side by side.
+  let parts: UnsafeMutablePointer<Part>
   /// Where each row of a tile stands.
-  let places: UnsafeMutablePointer<RowPlace>
+  private(set) var places: UnsafeMutablePointer<RowPlace>
   /// The addresses of the query rows of a tile.
   let queryRows: UnsafeMutablePointer<UnsafePointer<Float>?>
   /// Packed queries.
@@ -123,26 +134,28 @@ struct Scratch {
   private let valuePanels: UnsafeMutablePointer<Float>
   private let keyPanelFloats: Int
   private let valuePanelFloats: Int
-  /// A last panel of values.
+  /// A last panel of values: that of a tile of keys, and that of rows which end before others.
   let clearedValues: UnsafeMutablePointer<Float>
+  let ownValues: UnsafeMutablePointer<Float>
   /// Memory of the variant's programs.
   var variant: VariantScratch
 
   init(
-    _ layout: inout PlanMemory, _ shape: AttentionShape, _ variant: VariantScratch
+    _ layout: inout PlanMemory, _ shape: AttentionShape, _ variant: VariantScratch, tiles: Int
   ) {
     let rows = AttentionPlan.largestTile
     let keys = AttentionWorkspace.tileKeys
     let padded = shape.headDimension + shape.headDimension % 2
     let blocks = keys / Int(SWA_PANEL_TOKENS)
     outputPitch = (shape.valueDimension + 31) / 32 * 32
-    places = layout.take(RowPlace.self, rows)
+    parts = layout.take(Part.self, max(rows, tiles))
+    places = layout.take(RowPlace.self, tiles * rows)
     queryRows = layout.take(UnsafePointer<Float>?.self, rows)
-    queries = layout.take(Float.self, rows * padded)
+    queries = layout.take(Float.self, tiles * rows * padded)
     scores = layout.take(Float.self, rows * AttentionWorkspace.scorePitch)
-    output = layout.take(Float.self, rows * outputPitch)
-    maximum = layout.take(Float.self, rows)
-    sum = layout.take(Float.self, rows)
+    output = layout.take(Float.self, tiles * rows * outputPitch)
+    maximum = layout.take(Float.self, tiles * rows)
+    sum = layout.take(Float.self, tiles * rows)
     rescale = layout.take(Float.self, rows)
     visible = layout.take(swa_span.self, rows)
     spans = layout.take(swa_span.self, rows)
@@ -160,6 +173,7 @@ struct Scratch {
     keyPanels = layout.take(Float.self, blocks * keyPanelFloats)
     valuePanels = layout.take(Float.self, blocks * valuePanelFloats)
     clearedValues = layout.take(Float.self, valuePanelFloats)
+    ownValues = layout.take(Float.self, valuePanelFloats)
     self.variant = variant
     if !layout.isCounting {
       // What is fetched ahead must be an address; before there is a next tile, any will do.
@@ -176,15 +190,24 @@ struct Scratch {
 
   /// The memory as the `number`-th of several heads sees it, whose tiles of `rows` rows are worked
   /// on together: queries and state of its own, the rest shared.
-  func part(_ number: Int, rows: Int) -> Scratch {
+  func head(_ number: Int, rows: Int) -> Scratch { from(row: number * rows) }
+
+  /// The memory as the `number`-th of several query tiles sees it: its rows' places are its own too.
+  func tile(_ number: Int) -> Scratch {
+    var tile = from(row: number * AttentionPlan.largestTile)
+    tile.places += number * AttentionPlan.largestTile
+    return tile
+  }
+
+  private func from(row: Int) -> Scratch {
     var part = self
-    part.queries += number * rows * (keyPanelFloats / Int(SWA_PANEL_TOKENS))
-    part.output += number * rows * outputPitch
-    part.maximum += number * rows
-    part.sum += number * rows
-    part.variant.rowValues += number * rows
-    part.variant.pointers += number * rows
-    part.variant.bits += number * rows
+    part.queries += row * (keyPanelFloats / Int(SWA_PANEL_TOKENS))
+    part.output += row * outputPitch
+    part.maximum += row
+    part.sum += row
+    part.variant.rowValues += row
+    part.variant.pointers += row
+    part.variant.bits += row
     return part
   }
 }

@@ -65,7 +65,7 @@ struct BlockProgram: Sendable {
 
   /// Lowers a functor on vectors of `dimension` elements.
   init(vector expression: Expression, layout: Layout, dimension: Int) {
-    if layout == .panel, let turn = PairTurn(expression, dimension: dimension) {
+    if let turn = PairTurn(expression, dimension: dimension) {
       var builder = BlockBuilder(layout, roots: [turn.cosine, turn.sine])
       if builder.fill(externals: [turn.cosine, turn.sine]) {
         self.init(builder)

@@ -276,6 +276,12 @@ typedef struct swa_attention_kernels {
   void (*shift_panel)(const float *panels, size_t d, size_t offset, float *out);
   /// y = x with runs of `width` floats (1 or 16) exchanged in pairs; an odd last one stays.
   void (*swap_neighbours)(const float *x, size_t runs, size_t width, float *y);
+  /// One vector of d floats turned in pairs as `turn_keys` turns panels, c and s as long; `out` may be `x`.
+  void (*turn_row)(const float *x, size_t d, size_t distance, const float *c, const float *s,
+                   float *out);
+  /// Columns `first` to `first + count` (at most 16) of a panel `[d][16]`, as rows `pitch` apart.
+  void (*unpack_columns)(const float *panel, size_t d, size_t first, size_t count, float *rows,
+                         size_t pitch);
 
   /// The probe of `swa_linear_kernels.multiply_add` for pairs of bf16; NULL where there are none.
   size_t (*multiply_add_pairs)(size_t iterations, float *sink);
