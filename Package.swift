@@ -76,7 +76,8 @@ let package = Package(
         "Inference", "LanguageModels", "Attention", "Checkpoints", "Devices", "StubCUDA", "Tensors",
         "TestModels", "Tokenizers",
       ],
-      path: "Sources/CUDACheck", exclude: ["emulation.h"], swiftSettings: swift),
+      path: "Sources/CUDACheck",
+      exclude: ["emulation.h", "emulation_fibres.h", "emulation_hopper.h"], swiftSettings: swift),
     // No product: run by mpiexec, compares a model that ranks share with the same model whole.
     .executableTarget(
       name: "ranks-check",
