@@ -40,11 +40,11 @@ public struct NVRTC: Sendable {
 
   /// Opens the compiler.
   ///
-  /// - Parameter path: The library's file. Without it: `ATTENTION_NVRTC`, the loader's own paths,
-  ///   CUDA's usual folder, then wheels (`pip install nvidia-cuda-nvrtc`) in the cache.
+  /// - Parameter path: The library's file. Without it: the file that `ATTENTION_NVRTC` names, or what the
+  ///   loader, CUDA's usual folder or wheels (`pip install nvidia-cuda-nvrtc`) have.
   public init(path: String? = nil) throws(Unavailable) {
     do throws(DynamicLibrary.Failure) {
-      library = try DynamicLibrary(path.map { [$0] } ?? Self.candidates)
+      library = try DynamicLibrary(path.map { [$0] } ?? CUDALibrary.nvrtc.candidates)
       functions = try Functions(library)
     } catch {
       switch error {
@@ -118,26 +118,6 @@ public struct NVRTC: Sendable {
   }
 
   // MARK: - The library
-
-  private static var candidates: [String] {
-    func value(_ name: String) -> String? { getenv(name).map { String(cString: $0) } }
-    if let path = value("ATTENTION_NVRTC") { return [path] }
-    let names = ["libnvrtc.so.13", "libnvrtc.so.12", "libnvrtc.so"]
-    let cache = value("XDG_CACHE_HOME") ?? (value("HOME") ?? "") + "/.cache"
-    let wheels = found(
-      "\(cache)/swift-attention/venv-cuda/lib/python3*/site-packages/nvidia/*/lib/libnvrtc.so.1?")
-    return names + names.map { "/usr/local/cuda/lib64/" + $0 } + wheels
-  }
-
-  /// The files that a pattern of the shell's names.
-  private static func found(_ pattern: String) -> [String] {
-    var result = glob_t()
-    defer { globfree(&result) }
-    guard glob(pattern, 0, nil, &result) == 0 else { return [] }
-    return (0..<Int(result.gl_pathc)).compactMap { i in
-      result.gl_pathv[i].map { String(cString: $0) }
-    }
-  }
 
   private typealias Description = (version: (major: Int, minor: Int), architectures: [Int])
 

@@ -18,11 +18,11 @@ public final class CUBLASLt: Sendable {
 
   /// Opens the library for a device.
   ///
-  /// - Parameter library: By default cuBLASLt of CUDA 12 or 13, where the loader finds it.
+  /// - Parameter library: By default cuBLASLt of CUDA 13 or 12: the file that `ATTENTION_CUBLASLT` names, or
+  ///   what the loader, CUDA's usual folder or wheels (`pip install nvidia-cublas`) have.
   public init(_ context: CUDAContext, library: DynamicLibrary? = nil) throws(CUDAFailure) {
     do throws(DynamicLibrary.Failure) {
-      functions = try Functions(
-        .given(library, else: ["libcublasLt.so.13", "libcublasLt.so.12", "libcublasLt.so"]))
+      functions = try Functions(.given(library, else: CUDALibrary.cublasLt.candidates))
     } catch {
       throw CUDAFailure(error, library: "cuBLASLt")
     }

@@ -26,7 +26,8 @@ public final class NCCL: Sendable {
   ///
   /// - Parameters:
   ///   - contexts: The members' devices, no two the same.
-  ///   - library: By default NCCL where the loader finds it.
+  ///   - library: By default NCCL: the file that `ATTENTION_NCCL` names, or what the loader or wheels
+  ///     (`pip install nvidia-nccl-cu13`) have.
   public static func group(_ contexts: [CUDAContext], library: DynamicLibrary? = nil)
     throws(CUDAFailure) -> [NCCL]
   {
@@ -58,7 +59,8 @@ public final class NCCL: Sendable {
   ///   - rank: This member's number, below `count`.
   ///   - count: The members of the group.
   ///   - id: The group's name, made by one of them.
-  ///   - library: By default NCCL where the loader finds it.
+  ///   - library: By default NCCL: the file that `ATTENTION_NCCL` names, or what the loader or wheels
+  ///     (`pip install nvidia-nccl-cu13`) have.
   public convenience init(
     _ context: CUDAContext, rank: Int, of count: Int, id: [UInt8], library: DynamicLibrary? = nil
   ) throws(CUDAFailure) {
@@ -121,7 +123,7 @@ public final class NCCL: Sendable {
 
     static func open(_ library: DynamicLibrary?) throws(CUDAFailure) -> Functions {
       do throws(DynamicLibrary.Failure) {
-        return try Functions(.given(library, else: ["libnccl.so.2", "libnccl.so"]))
+        return try Functions(.given(library, else: CUDALibrary.nccl.candidates))
       } catch {
         throw CUDAFailure(error, library: "NCCL")
       }
