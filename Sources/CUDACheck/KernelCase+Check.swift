@@ -12,7 +12,10 @@ extension KernelCase {
       storedType: storedType, tile: tile, workers: workers,
       bounds: AttentionBounds(
         requests: lengths.count, queryRows: material.batch.queries.total, pages: pages,
-        pageSize: pageSize, blockRows: reads == nil ? 0 : lengths.count), dataBytes: 1 << 20
+        pageSize: pageSize, blockRows: reads == nil ? 0 : lengths.count),
+      composition: shared == 0
+        ? .automatic : .explicit([SharedRun(requests: Array(lengths.indices), keys: 0..<shared)]),
+      dataBytes: 1 << 20
     ) { source throws(CUDAFailure) in try device.module(source) }
     let layer = try Layer(
       device, self, rows: material.batch.queries.total, pageCount: material.pageCount)

@@ -101,11 +101,6 @@ public final class CUDAAttention {
     let most = context.device.multiprocessors
     let workers = workers ?? most
     if workers > most { throw .workers(workers, most: most) }
-    do throws(AttentionPlan.Failure) {
-      plan = try AttentionPlan(
-        device: host, shape: shape, variant: variant, workers: workers, composition: composition,
-        bounds: bounds)
-    } catch { throw .plan(error) }
     (self.context, self.module) = (context, module)
     (self.queryType, self.storedType) = (queryType, storedType)
     if let tile {
@@ -117,6 +112,19 @@ public final class CUDAAttention {
         pageSize: bounds.pageSize, shape: shape, variant: variant, queryType: queryType,
         storedType: storedType, architecture: context.architecture)
     }
+    let cost: CostModel
+    do throws(CUDAAttentionKernel.Unsupported) {
+      cost = CostModel(
+        context.device,
+        try CUDAAttentionKernel(
+          shape: shape, variant: variant, queryType: queryType, storedType: storedType,
+          tile: self.tile, architecture: context.architecture))
+    } catch { throw .kernel(error) }
+    do throws(AttentionPlan.Failure) {
+      plan = try AttentionPlan(
+        device: host, shape: shape, variant: variant, workers: workers, composition: composition,
+        rule: .line, tileRule: .ofRequest, bounds: bounds, cost: cost)
+    } catch { throw .plan(error) }
     let states = plan.workspace.stateCapacity
     let outputBytes = states * shape.valueDimension * 4
     let lists = CUDAPlanTables(plan, inputBytes: inputBytes, dataBytes: dataBytes, at: .none)

@@ -115,10 +115,13 @@ public final class AttentionPlan {
     try update(batch, tensors: tensors)
   }
 
-  /// A plan with any rule of scheduling, to measure it.
+  /// A plan with any rule of scheduling, to measure it, and for workers of any kind.
+  ///
+  /// - Parameter cost: What work costs a worker; by default one of the processor's threads.
   package init(
     device: CPUDevice, shape: AttentionShape, variant: AttentionVariant, workers: Int?,
-    composition: Composition, rule: Schedule.Rule, tileRule: TileRule, bounds: AttentionBounds?
+    composition: Composition, rule: Schedule.Rule, tileRule: TileRule, bounds: AttentionBounds?,
+    cost: CostModel? = nil
   ) throws(Failure) {
     for (name, size) in [
       ("query heads", shape.queryHeads), ("kv heads", shape.kvHeads),
@@ -151,7 +154,7 @@ public final class AttentionPlan {
     self.tileRule = tileRule
     schedule = Schedule(
       workers: workers, kvHeads: shape.kvHeads, group: shape.groupSize,
-      granule: Int(SWA_PANEL_TOKENS), rule: rule, cost: CostModel(device.instructionSet))
+      granule: Int(SWA_PANEL_TOKENS), rule: rule, cost: cost ?? CostModel(device.instructionSet))
     parameters = ParameterStore(variant, heads: shape.queryHeads, kvHeads: shape.kvHeads)
     code = VariantCode(variant, shape, bound: parameters.bound, parameters.data)
     variantMemory = VariantMemory(code.needs, shape: shape, on: device)

@@ -1,7 +1,7 @@
 package import Devices
 
-/// What work costs, in nanoseconds of one thread: rows·perRow + kv·perKey(rows) for each key/value
-/// head.
+/// What work costs one worker, in units of its own: perTile + rows·perRow + kv·perKey(rows) for each
+/// key/value head; on a processor in nanoseconds of one thread.
 ///
 /// The paper's cost is α·l_q + β·l_kv, for tiles of one size. Here a tile has as many rows as its
 /// request fills, and keys are fetched while others are multiplied: a key costs what takes longer.
@@ -14,10 +14,14 @@ package struct CostModel: Sendable, Hashable {
   package var perKV = 12
   /// The same where another request has just read them, from the last cache.
   package var perCachedKV = 8
+  /// Placing a tile's rows, whatever their number.
+  package var perTile = 0
   /// Multiplying with a key and value, whatever the rows.
   package var perProduct = 4
   /// Multiplying one row with one key and value.
   package var perScore = 1
+  /// Rows meet a key 2^passShift at a time; further ones read it again, from the last cache.
+  package var passShift = Int.bitWidth - 2
   /// Writing, reading and merging a row's partial state.
   package var perState = 60
   /// A second step that merges, for all key/value heads together.
@@ -41,14 +45,21 @@ package struct CostModel: Sendable, Hashable {
 
   @inline(__always)
   package func callAsFunction(rows: Int, kv: Int) -> Int {
-    rows * perRow + kv * perKey(rows: rows)
+    perTile + rows * perRow + kv * perKey(rows: rows)
   }
 
   /// The cost of a key.
   @inline(__always)
-  package func perKey(rows: Int) -> Int { max(perKV, perProduct + rows * perScore) }
+  package func perKey(rows: Int) -> Int { perKey(rows, first: perKV) }
 
   /// The cost of a key that others read too.
   @inline(__always)
-  func perCachedKey(rows: Int) -> Int { max(perCachedKV, perProduct + rows * perScore) }
+  func perCachedKey(rows: Int) -> Int { perKey(rows, first: perCachedKV) }
+
+  @inline(__always)
+  private func perKey(_ rows: Int, first read: Int) -> Int {
+    let product = perProduct + rows * perScore
+    let again = (rows - 1) >> passShift
+    return max(read, product) + (again > 0 ? again * max(perCachedKV, product) : 0)
+  }
 }

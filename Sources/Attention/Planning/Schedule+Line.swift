@@ -100,7 +100,7 @@ extension Schedule {
     while true {
       let cost = cost(rows: rows, kv: rest.count)
       if line.worker == workers - 1 || line.position + cost <= line.end + line.slack { break }
-      let room = line.end - line.position - rows * self.cost.perRow
+      let room = line.end - line.position - self.cost(rows: rows, kv: 0)
       let perKey = self.cost.perKey(rows: rows)
       let wanted = (max(room, 0) + granule * perKey / 2) / (granule * perKey) * granule
       // Cuts fall on multiples of the granule, wherever the keys begin.

@@ -31,6 +31,6 @@ struct SharingBenefit {
   func pays(separate: Int, queries: Int, keys: Int, isShared: Bool) -> Bool {
     let states = queries * group * (isShared ? 1 : 2)
     return separate - perKey(queries: queries) * keys
-      > states * (cost.perRow + cost.perState) + cost.perMerge / kvHeads
+      > cost.perTile + states * (cost.perRow + cost.perState) + cost.perMerge / kvHeads
   }
 }

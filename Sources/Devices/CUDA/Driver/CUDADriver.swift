@@ -43,6 +43,10 @@ public final class CUDADriver: Sendable {
     public var computeCapability: [Int]
     /// How many blocks of a persistent kernel it runs at a time.
     public var multiprocessors: Int
+    /// The most that a multiprocessor's clock does, in hertz; 0 where the driver does not say.
+    public var clockRate: Double
+    /// What memory delivers on paper, in bytes a second; 0 where the driver does not say.
+    public var memoryBandwidth: Double
     let handle: Int32
 
     /// What kernels for it are compiled for, where there are any.
@@ -133,11 +137,16 @@ public final class CUDADriver: Sendable {
       let (major, minor, multiprocessors) = (
         try attribute(75), try attribute(76), try attribute(16)
       )
+      // 13 and 36 are the clocks of multiprocessors and memory in kilohertz, 37 the bits of memory's bus,
+      // which moves some at both edges of the clock.
+      let (clock, memoryClock, bus) = (try attribute(13), try attribute(36), try attribute(37))
       let bytes = name.prefix { $0 != 0 }.map { UInt8(bitPattern: $0) }
       devices.append(
         Device(
           index: Int(i), name: String(decoding: bytes, as: UTF8.self), memory: memory,
-          computeCapability: [major, minor], multiprocessors: multiprocessors, handle: device))
+          computeCapability: [major, minor], multiprocessors: multiprocessors,
+          clockRate: Double(clock) * 1e3,
+          memoryBandwidth: Double(memoryClock) * 1e3 * 2 * Double(bus) / 8, handle: device))
     }
     return devices
   }
