@@ -32,7 +32,7 @@ extension AttentionPlan {
     arguments.queryOffsets = address(data.queryOffsets)
     arguments.partialOutput = address(workspace.partialOutput)
     arguments.partialLSE = address(workspace.partialLSE)
-    arguments.pageSize = Int32(truncatingIfNeeded: pageSize)
+    arguments.setPageSize(pageSize)
     return arguments
   }
 

@@ -46,11 +46,28 @@ package struct CUDAAttentionArguments: BitwiseCopyable, Sendable {
   package var valuePage: Int64 = 0
   package var valueHead: Int64 = 0
   package var valueToken: Int64 = 0
-  package var pageSize: Int32 = 1
+  package private(set) var pageSize: Int32 = 1
+  /// What divides by the page size without a division: key · factor ≫ shift.
+  package private(set) var pageFactor: UInt32 = (1 << 31) + 1
+  package private(set) var pageShift: Int32 = 31
   /// From natural logarithms to the base asked for.
   package var lseFactor: Float = 1
 
+  /// Nothing but zeros, pages of one token.
   package init() {}
+
+  /// Says how many tokens a page has.
+  ///
+  /// For 2^(n−1) < size ≤ 2^n the factor is ⌊2^(31+n) / size⌋ + 1, at most 2^32 − 1 unless the size is 1,
+  /// and the quotient is that of any number of 31 bits: the factor is too large by at most 1, which makes
+  /// the product too large by less than 2^31 ≤ 2^(31+n) / size.
+  package mutating func setPageSize(_ size: Int) {
+    let size = UInt64(max(size, 1))
+    let n = 64 - (size - 1).leadingZeroBitCount
+    pageSize = Int32(truncatingIfNeeded: size)
+    pageFactor = UInt32(truncatingIfNeeded: (1 << UInt64(31 + n)) / size + 1)
+    pageShift = Int32(31 + n)
+  }
 
   /// The plan's records and these arguments in C++.
   static let declaration = """
@@ -96,6 +113,8 @@ package struct CUDAAttentionArguments: BitwiseCopyable, Sendable {
       long long queryStride, outputStride, lseStride;
       long long keyPage, keyHead, keyToken, valuePage, valueHead, valueToken;
       int pageSize;
+      unsigned pageFactor;
+      int pageShift;
       float lseFactor;
     };
     """

@@ -34,13 +34,18 @@ extension CUDAAttentionKernel {
     let stages = 2
     let loop = rows * keyPitch * 2 + stages * keys * (keyPitch + valuePitch) * 2
     let join = 16 * (shape.valueDimension + 2) * 4
-    let bytes = max(loop, join) + stages * keys * 4 + rows * 40 + 4 * stages * 8
+    let bytes = max(loop, join) + stages * keys * (usesTMA ? 4 : 20) + rows * 40 + 4 * stages * 8
     return HopperTile(rows: rows, keys: keys, stages: stages, bytes: (bytes + 15) / 16 * 16)
   }
 
   private var usesTMA: Bool {
     if case .warpGroups(_, let usesTMA) = tile { usesTMA } else { false }
   }
+
+  /// Elements of a row in shared memory, in whole blocks of 64.
+  private func pitch(_ dimension: Int) -> Int { (dimension + 63) / 64 * 64 }
+  private var keyPitch: Int { pitch(shape.headDimension) }
+  private var valuePitch: Int { pitch(shape.valueDimension) }
 
   /// Columns of the second product.
   private var outputColumns: Int { (shape.valueDimension + 15) / 16 * 16 }
@@ -49,10 +54,11 @@ extension CUDAAttentionKernel {
     guard let tile = hopperTile else { return [] }
     return [
       formats, blockSwizzle, instructions90(tile),
-      loadQueries(rows: tile.rows, extent: tile.rows),
+      loadQueries(rows: tile.rows, columns: keyPitch, extent: tile.rows),
       usesTMA
         ? loadBoxes(tile)
-        : loadTile(keys: tile.keys, loaders: 128, extents: (tile.keys, tile.keys)),
+        : copyFunctions(keys: tile.keys, loaders: 128, extents: (tile.keys, tile.keys))
+          .joined(separator: "\n\n"),
       weigh(columns: tile.keys / 8), products(tile),
       leaveTile(rowWarps: tile.rows / 16, keyWarps: 1, columns: outputColumns),
       produce(tile), attendHopper(tile),
@@ -62,7 +68,7 @@ extension CUDAAttentionKernel {
   /// Where a chunk lies: blocks of 64 columns, 128 bytes a row, swizzled as TMA and wgmma do.
   private var blockSwizzle: String {
     """
-    __device__ inline int swizzled(int row, int chunk, int rows) {
+    __device__ inline int chunk_at(int row, int chunk, int rows) {
       return (chunk / 8 * rows + row) * 64 + ((chunk % 8) ^ (row & 7)) * 8;
     }
     """
@@ -104,34 +110,31 @@ extension CUDAAttentionKernel {
     ].joined(separator: "\n")
   }
 
-  /// A tile of keys and values by TMA, box after box; boxes behind the end repeat the last.
+  /// A tile of keys and values by TMA, a box a lane, each at its own page; boxes behind the end repeat the
+  /// last.
   private func loadBoxes(_ tile: HopperTile) -> String {
     let box = Self.boxTokens
     func boxes(_ name: String, _ pitch: Int) -> String {
       """
       for (int column = 0; column < \(pitch / 64); ++column)
-        load_box(\(name)Map, shared_address(\(name)s + (column * \(tile.keys) + i * \(box)) * 64),
-            full, column * 64, slot.place, head, (int)slot.page);
+        load_box(\(name)Map,
+            shared_address(\(name)s + (column * \(tile.keys) + (int)threadIdx.x * \(box)) * 64), full,
+            column * 64, slot.place, head, (int)slot.page);
       """
     }
     return """
       __device__ inline void load_boxes(
           const Arguments& a, const TensorMap& keyMap, const TensorMap& valueMap,
-          const WorkItem& item, const QueryTile& tile, int head, int base, Half* keys,
+          const WorkItem& item, const QueryTile& tile, const Slot& slot, int head, int base, Half* keys,
           Half* values, int* positions, SharedAddress full) {
         for (int i = threadIdx.x; i < \(tile.keys); i += 128)
           positions[i] = base + i < item.kvEnd ? locate(a, tile, base + i).position : -1;
-        if (threadIdx.x == 0) {
-          expect_bytes(full, \(tile.keys * (keyPitch + valuePitch) * 2)u);
-          for (int i = 0; i < \(tile.keys / box); ++i) {
-            const int last = (item.kvEnd - 1) / \(box) * \(box);
-            const Slot slot = locate(a, tile, min(base + i * \(box), last));
-            \(boxes("key", keyPitch).indented(by: 6))
-            \(boxes("value", valuePitch).indented(by: 6))
-          }
-        } else {
-          arrive(full);
+        if (threadIdx.x == 0) expect_bytes(full, \(tile.keys * (keyPitch + valuePitch) * 2)u);
+        if (threadIdx.x < \(tile.keys / box)) {
+          \(boxes("key", keyPitch).indented(by: 4))
+          \(boxes("value", valuePitch).indented(by: 4))
         }
+        if (threadIdx.x != 0) arrive(full);
       }
       """
   }
@@ -154,13 +157,7 @@ extension CUDAAttentionKernel {
       __device__ inline void weigh_values(
           const Half* values, const float (&s)[\(tile.keys / 8)][4], const float (&factor)[2],
           float (&out)[\(outputColumns / 8)][4]) {
-        #pragma unroll
-        for (int j = 0; j < \(outputColumns / 8); ++j) {
-          out[j][0] *= factor[0];
-          out[j][1] *= factor[0];
-          out[j][2] *= factor[1];
-          out[j][3] *= factor[1];
-        }
+        \(rescale(outputColumns / 8).indented(by: 2))
         unsigned p[\(tile.keys / 16)][4];
         #pragma unroll
         for (int k = 0; k < \(tile.keys / 16); ++k)
@@ -179,17 +176,43 @@ extension CUDAAttentionKernel {
 
   /// The fetching warp group's turn: tile after tile, as far ahead as there are stages.
   private func produce(_ tile: HopperTile) -> String {
-    let stage = """
-      keys + stage * \(tile.keys * keyPitch), values + stage * \(tile.keys * valuePitch),
-          positions + stage * \(tile.keys)
+    let (keys, stages) = (tile.keys, tile.stages)
+    let stage = "keys + stage * \(keys * keyPitch), values + stage * \(keys * valuePitch)"
+    let kinds = [(keyRows, keyPitch), (valueRows, valuePitch)]
+    let moves = kinds.map { rows, pitch in
+      let to = "\(rows.name)s + stage * \(keys * pitch)"
+      return rows.way == .copied
+        ? "fetch_\(rows.name)s(from, shared_address(\(to)), member);"
+        : "convert_\(rows.name)s(a, place, nullptr, from, here, \(to), member);"
+    }
+    // Keys, or boxes, of a tile are looked up while the one before is fetched.
+    let (count, step) = usesTMA ? (keys / Self.boxTokens, Self.boxTokens) : (keys, 1)
+    let last = usesTMA ? "(item.kvEnd - 1) / \(step) * \(step)" : "item.kvEnd - 1"
+    let look = """
+      if (member < \(count) && next < item.kvEnd)
+        found = locate(a, tile, min(next + member * \(step), \(last)));
       """
     let body =
       usesTMA
       ? """
-      load_boxes(a, keyMap, valueMap, item, tile, head, base, \(stage), full + stage * 8);
+      const Slot slot = found;
+      next = base + \(keys);
+      \(look)
+      wait_for(empty + stage * 8, turn / \(stages) % 2 ^ 1);
+      load_boxes(a, keyMap, valueMap, item, tile, slot, head, base, \(stage),
+          positions + stage * \(keys), full + stage * 8);
       """
       : """
-      load_tile(a, item, tile, place, head, base, \(stage));
+      wait_for(empty + stage * 8, turn / \(stages) % 2 ^ 1);
+      Source* from = sources + stage * \(keys);
+      int* here = positions + stage * \(keys);
+      if (member < \(keys))
+        put(a, found, head, base + member < item.kvEnd, from[member], here[member]);
+      synchronize_group(3, 128);
+      next = base + \(keys);
+      \(look)
+      \(moves.joined(separator: "\n"))
+      commit_copies();
       wait_copies<0>();
       publish_copies();
       arrive(full + stage * 8);
@@ -198,10 +221,14 @@ extension CUDAAttentionKernel {
       __device__ inline void produce(
           const Arguments& a, const TensorMap& keyMap, const TensorMap& valueMap,
           const WorkItem& item, const QueryTile& tile, const Place& place, int head, Half* keys,
-          Half* values, int* positions, SharedAddress full, SharedAddress empty, unsigned& turn) {
-        for (int base = item.kvFirst; base < item.kvEnd; base += \(tile.keys), ++turn) {
-          const unsigned stage = turn % \(tile.stages);
-          wait_for(empty + stage * 8, turn / \(tile.stages) % 2 ^ 1);
+          Half* values, int* positions, SharedAddress full, SharedAddress empty,
+          unsigned& turn\(usesTMA ? "" : ", Source* sources")) {
+        const int member = threadIdx.x;
+        int next = item.kvFirst;
+        Slot found;
+        \(look.indented(by: 2))
+        for (int base = item.kvFirst; base < item.kvEnd; base += \(keys), ++turn) {
+          const unsigned stage = turn % \(stages);
           \(body.indented(by: 4))
         }
       }
@@ -224,9 +251,9 @@ extension CUDAAttentionKernel {
       if (base + \(keys) > item.kvEnd) {
         for (int i = threadIdx.x % 128; i < \(keys * valuePitch / 8); i += 128)
           if (base + i % \(keys) >= item.kvEnd)
-            *(uint4*)(here + swizzled(i % \(keys), i / \(keys), \(keys))) = uint4();
+            *(uint4*)(here + chunk_at(i % \(keys), i / \(keys), \(keys))) = uint4();
         publish_copies();
-        synchronize_group(1 + group);
+        synchronize_group(1 + group, 128);
       }
       """ : ""
     return """
@@ -239,6 +266,7 @@ extension CUDAAttentionKernel {
         Half* values = keys + \(tile.stages * keys * keyPitch);
         int* positions = (int*)(memory + \(max(loop, join)));
         Row* rows = (Row*)(positions + \(tile.stages * keys));
+        \(usesTMA ? "" : "Source* sources = (Source*)(memory + \(tile.bytes - tile.stages * (keys * 16 + 4 * 8)));")
         const int group = threadIdx.x / 128 - 1;
         const int warp = threadIdx.x / 32 - 4, lane = threadIdx.x % 32;
         place_rows(a, tile, head, first, \(tile.rows), rows);
@@ -254,7 +282,7 @@ extension CUDAAttentionKernel {
         if (group < 0) {
           \(exchanges ? "give_registers<40>();" : "")
           produce(a, keyMap, valueMap, item, tile, rows[0].place, head, keys, values, positions,
-              full, empty, turn);
+              full, empty, turn\(usesTMA ? "" : ", sources"));
           \(exchanges ? "take_registers<168>();" : "")
         } else {
           \(exchanges ? "take_registers<232>();" : "")
@@ -278,7 +306,8 @@ extension CUDAAttentionKernel {
               const bool all = count == \(keys) && place[0] >= from && place[count - 1] < to;
               float s[\(keys / 8)][4], factor[2];
               compute_scores(queries + group * 4096, keys + stage * \(keys * keyPitch), s);
-              weigh(a, rows + warp * 16, place, all, scale, lane, s, top, sum, factor);
+              weigh(a, rows[warp * 16 + lane / 4], rows[warp * 16 + lane / 4 + 8], place, all, scale,
+                  lane, s, top, sum, factor);
               weigh_values(here, s, factor, out);
             }
             arrive(empty + stage * 8);
@@ -321,61 +350,4 @@ extension CUDAAttentionKernel {
     }
     """
   }
-
-  /// Raw PTX of sm_90a.
-  static let hopperInstructions = """
-    struct alignas(128) TensorMap { unsigned long long words[16]; };
-    __device__ inline void make_barrier(SharedAddress at, unsigned count) {
-      asm volatile("mbarrier.init.shared::cta.b64 [%0], %1;" :: "r"(at), "r"(count) : "memory");
-    }
-    __device__ inline void publish_barriers() {
-      asm volatile("fence.proxy.async.shared::cta;" ::: "memory");
-    }
-    __device__ inline void publish_copies() {
-      asm volatile("fence.proxy.async.shared::cta;" ::: "memory");
-    }
-    __device__ inline void arrive(SharedAddress at) {
-      asm volatile("mbarrier.arrive.shared::cta.b64 _, [%0];" :: "r"(at) : "memory");
-    }
-    __device__ inline void expect_bytes(SharedAddress at, unsigned bytes) {
-      asm volatile("mbarrier.arrive.expect_tx.shared::cta.b64 _, [%0], %1;"
-          :: "r"(at), "r"(bytes) : "memory");
-    }
-    __device__ inline void wait_for(SharedAddress at, unsigned parity) {
-      asm volatile("{\\n.reg .pred done;\\nagain:\\n"
-          "mbarrier.try_wait.parity.shared::cta.b64 done, [%0], %1;\\n"
-          "@!done bra again;\\n}" :: "r"(at), "r"(parity) : "memory");
-    }
-    __device__ inline void load_box(
-        const TensorMap& map, SharedAddress to, SharedAddress full, int d, int token, int head,
-        int page) {
-      asm volatile("cp.async.bulk.tensor.4d.shared::cluster.global.tile.mbarrier::complete_tx::bytes "
-          "[%0], [%1, {%3, %4, %5, %6}], [%2];"
-          :: "r"(to), "l"(&map), "r"(full), "r"(d), "r"(token), "r"(head), "r"(page) : "memory");
-    }
-    __device__ inline void begin_products() {
-      asm volatile("wgmma.fence.sync.aligned;" ::: "memory");
-    }
-    __device__ inline void end_products() {
-      asm volatile("wgmma.commit_group.sync.aligned;\\nwgmma.wait_group.sync.aligned 0;"
-          ::: "memory");
-    }
-    __device__ inline void synchronize_group(int number) {
-      asm volatile("bar.sync %0, 128;" :: "r"(number) : "memory");
-    }
-    template <int count> __device__ inline void give_registers() {
-      asm volatile("setmaxnreg.dec.sync.aligned.u32 %0;" :: "n"(count));
-    }
-    template <int count> __device__ inline void take_registers() {
-      asm volatile("setmaxnreg.inc.sync.aligned.u32 %0;" :: "n"(count));
-    }
-    """
-
-  /// A matrix in shared memory as wgmma is told of it: 128-byte swizzle.
-  static let describeMatrix = """
-    __device__ inline unsigned long long describe(SharedAddress at, unsigned leading, unsigned stride) {
-      return (unsigned long long)((at & 0x3ffff) >> 4) | (unsigned long long)(leading >> 4) << 16
-          | (unsigned long long)(stride >> 4) << 32 | 1ull << 62;
-    }
-    """
 }

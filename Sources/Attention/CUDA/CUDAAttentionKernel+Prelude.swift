@@ -31,7 +31,7 @@ extension CUDAAttentionKernel {
     }
     // 16 bytes from global to shared memory; zeros where `valid` is false.
     __device__ inline void copy_async(SharedAddress to, const void* from, bool valid) {
-      asm volatile("cp.async.cg.shared.global [%0], [%1], 16, %2;"
+      asm volatile("cp.async.cg.shared.global.L2::128B [%0], [%1], 16, %2;"
           :: "r"(to), "l"(__cvta_generic_to_global(from)), "r"(valid ? 16 : 0) : "memory");
     }
     __device__ inline void commit_copies() { asm volatile("cp.async.commit_group;" ::: "memory"); }
@@ -59,6 +59,17 @@ extension CUDAAttentionKernel {
           "{%0,%1,%2,%3}, {%4,%5,%6,%7}, {%8,%9}, {%0,%1,%2,%3};"
           : "+f"(c[0]), "+f"(c[1]), "+f"(c[2]), "+f"(c[3])
           : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b0), "r"(b1));
+    }
+    __device__ inline float exponential(float x) {
+      float y;
+      asm("ex2.approx.ftz.f32 %0, %1;" : "=f"(y) : "f"(x * 1.4426950408889634f));
+      return y;
+    }
+    // Of sums of weights, the largest of which is 1: to the last bit or two.
+    __device__ inline float logarithm(float x) { return __logf(x); }
+    __device__ inline float quotient(float x, float y) { return __fdividef(x, y); }
+    __device__ inline void synchronize_group(int number, int threads) {
+      asm volatile("bar.sync %0, %1;" :: "r"(number), "r"(threads) : "memory");
     }
     __device__ inline unsigned long long load_volatile(const unsigned long long* at) {
       unsigned long long x;

@@ -45,7 +45,7 @@ extension CUDAAttentionKernel {
     """
     struct Slot { long long page; int place, position; };
     __device__ inline Slot locate(const Arguments& a, const QueryTile& tile, int key) {
-      const int page = key / a.pageSize;
+      const int page = (unsigned long long)(unsigned)key * a.pageFactor >> a.pageShift;
       Slot slot;
       slot.place = key - page * a.pageSize;
       slot.page = a.pageIndices[tile.pages + page];
@@ -71,11 +71,12 @@ extension CUDAAttentionKernel {
       float top = -infinity(), sum = 0.f;
       for (int i = 0; i < parts; ++i) top = fmaxf(top, tops[i * count + r]);
       if (top > -infinity()) {
-        for (int i = 0; i < parts; ++i) sum += sums[i * count + r] * expf(tops[i * count + r] - top);
+        for (int i = 0; i < parts; ++i) sum += sums[i * count + r] * exponential(tops[i * count + r] - top);
       }
+      const float factor = quotient(scale, sum);
       for (int i = 0; i < parts; ++i)
-        tops[i * count + r] = sum > 0.f ? expf(tops[i * count + r] - top) / sum * scale : 0.f;
-      sums[r] = sum > 0.f ? top + logf(sum) : -infinity();
+        tops[i * count + r] = sum > 0.f ? exponential(tops[i * count + r] - top) * factor : 0.f;
+      sums[r] = sum > 0.f ? top + logarithm(sum) : -infinity();
       """
       : """
       for (int i = 0; i < parts; ++i) tops[i * count + r] = scale;
@@ -182,15 +183,16 @@ extension CUDAAttentionKernel {
       float sum = 0.f;
       if (top > -infinity()) {
         for (int i = 0; i < item.count; ++i)
-          sum += expf(__ldcg(a.partialLSE + a.mergeStates[item.first + i] + member) - top);
+          sum += exponential(__ldcg(a.partialLSE + a.mergeStates[item.first + i] + member) - top);
       }
-      const float lse = sum > 0.f ? top + logf(sum) : -infinity();
+      const float factor = quotient(1.f, sum);
+      const float lse = sum > 0.f ? top + logarithm(sum) : -infinity();
       for (int d = threadIdx.x; d < \(shape.valueDimension); d += blockDim.x) {
         float x = 0.f;
         if (sum > 0.f) {
           for (int i = 0; i < item.count; ++i) {
             const long long state = a.mergeStates[item.first + i] + member;
-            const float weight = expf(__ldcg(a.partialLSE + state) - top) / sum;
+            const float weight = exponential(__ldcg(a.partialLSE + state) - top) * factor;
             x += weight * __ldcg(a.partialOutput + state * \(shape.valueDimension) + d);
           }
         }

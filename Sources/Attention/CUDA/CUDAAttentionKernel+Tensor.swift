@@ -1,35 +1,36 @@
 internal import Devices
 internal import Tensors
 
-// Tiles of 16 to 128 rows on tensor cores: mma.sync m16n8k16 over swizzled shared memory, which
-// cp.async fills one tile of keys ahead.
+// Tiles of 16 to 128 rows on tensor cores: mma.sync m16n8k16 over shared memory that cp.async fills
+// several tiles of keys ahead.
 //
-// A warp has sixteen rows. Where there are few rows, warps share a tile's keys, each with a softmax
-// of its own that is joined at the end; where values are long, warps share their columns.
+// A warp has sixteen rows. The warps of a tile's rows are a pipeline; where rows are few there are
+// several, each with a softmax of its own over every n-th tile of keys, joined at the end. A pipeline of
+// one warp meets no barrier on its way. Where values are long, warps share their columns.
 extension CUDAAttentionKernel {
   var tensorFunctions: [String] {
     guard let tile = tensorTile else { return [] }
     return [
-      formats, swizzle, loadQueries(rows: tile.rowWarps * 16, extent: keyPitch),
-      loadTile(keys: tile.keys, loaders: tile.threads, extents: (keyPitch, valuePitch)),
-      scores(tile), weigh(columns: warpKeys(tile) / 8), weighValues(tile),
-      leaveTile(
-        rowWarps: tile.rowWarps, keyWarps: tile.keyWarps, columns: valueColumns(tile)),
-      attendTensor(tile),
+      formats, paddedRows,
+      loadQueries(
+        rows: tile.rowWarps * 16, columns: keyRows.columns,
+        extent: paddedPitch(keyRows)),
     ]
+      + copyFunctions(
+        keys: tile.keys, loaders: tile.warps * 32,
+        extents: (paddedPitch(keyRows), paddedPitch(valueRows)))
+      + [
+        scores(tile), weigh(columns: tile.keys / 8), weighValues(tile),
+        leaveTile(
+          rowWarps: tile.rowWarps, keyWarps: tile.pipelines, columns: valueColumns(tile)),
+        attendTensor(tile),
+      ]
   }
 
-  /// Whether stored elements are what the products read.
-  func copies(_ kind: Functor.Kind, _ dimension: Int) -> Bool {
-    storedType.blockBytes == 2 && dimension % 8 == 0 && !has(kind)
-  }
-
-  /// Where a chunk of eight elements lies: neighbouring rows' equal chunks in different banks.
-  private var swizzle: String {
+  /// Where a chunk of eight elements lies.
+  private var paddedRows: String {
     """
-    __device__ inline int swizzled(int row, int chunk, int pitch) {
-      return row * pitch + (chunk ^ (row & 7)) * 8;
-    }
+    __device__ inline int chunk_at(int row, int chunk, int pitch) { return row * pitch + chunk * 8; }
     """
   }
 
@@ -47,8 +48,8 @@ extension CUDAAttentionKernel {
   }
 
   /// The rows' queries into shared memory; zeros for rows that do not exist.
-  func loadQueries(rows: Int, extent: Int) -> String {
-    let chunks = keyPitch / 8
+  func loadQueries(rows: Int, columns: Int, extent: Int) -> String {
+    let chunks = columns / 8
     return """
       __device__ inline void load_queries(const Arguments& a, const Row* rows, Half* queries) {
         #pragma unroll 1
@@ -68,83 +69,49 @@ extension CUDAAttentionKernel {
             #pragma unroll
             for (int e = 0; e < 4; ++e) pairs[e] = pack(x[2 * e], x[2 * e + 1]);
           }
-          uint4* to = (uint4*)(queries + swizzled(i / \(chunks), chunk, \(extent)));
+          uint4* to = (uint4*)(queries + chunk_at(i / \(chunks), chunk, \(extent)));
           to->x = pairs[0]; to->y = pairs[1]; to->z = pairs[2]; to->w = pairs[3];
         }
       }
       """
   }
 
-  /// A tile of keys and values on their way into shared memory; zeros behind the chunk's end.
-  func loadTile(keys: Int, loaders: Int, extents: (key: Int, value: Int)) -> String {
-    func load(_ kind: Functor.Kind, _ dimension: Int, _ pitch: Int, _ extent: Int) -> String {
-      let (name, chunks) = (kind.rawValue, pitch / 8)
-      let body =
-        copies(kind, dimension)
-        ? """
-        copy_async(shared_address(to), from + (d < \(dimension) ? d : 0), valid && d < \(dimension));
-        """
-        : """
-        float x[8];
+  /// Steps of the product of queries and keys, and whether a warp's queries are kept in registers.
+  private var scoreSteps: Int { keyRows.columns / 16 }
+  private var keepsQueries: Bool { scoreSteps <= 8 && shape.valueDimension <= 128 }
+
+  /// S = Q·Kᵀ of a warp's rows and a tile's keys.
+  private func scores(_ tile: TensorTile) -> String {
+    let (columns, pitch) = (tile.keys / 8, paddedPitch(keyRows))
+    let load = """
+      load_matrices(q\(keepsQueries ? "[k]" : ""),
+          shared_address(queries + chunk_at(lane % 16, 2 * k + lane / 16, \(pitch))));
+      """
+    let keep = """
+      __device__ inline void keep_queries(
+          const Half* queries, int lane, unsigned (&q)[\(scoreSteps)][4]) {
         #pragma unroll
-        for (int e = 0; e < 8; ++e)
-          x[e] = valid && d + e < \(dimension) ? \(name)(a, p, from, d + e) : 0.f;
-        uint4 bits;
-        bits.x = pack(x[0], x[1]); bits.y = pack(x[2], x[3]);
-        bits.z = pack(x[4], x[5]); bits.w = pack(x[6], x[7]);
-        *(uint4*)to = bits;
-        """
-      return """
-        #pragma unroll \(hopperTile == nil ? 2 : 1)
-        for (int i = threadIdx.x; i < \(keys * chunks); i += \(loaders)) {
-          const int number = i / \(chunks), d = i % \(chunks) * 8;
-          const bool valid = base + number < item.kvEnd;
-          const Slot slot = locate(a, tile, valid ? base + number : item.kvFirst);
-          const Stored* from = \(name)_row(a, slot, head);
-          Half* to = \(name)s + swizzled(number, d / 8, \(extent));
-          Place p = place;
-          p.kv = slot.position;
-          \(body.indented(by: 2))
-        }
-        """
-    }
-    return """
-      __device__ inline void load_tile(
-          const Arguments& a, const WorkItem& item, const QueryTile& tile, const Place& place,
-          int head, int base, Half* keys, Half* values, int* positions) {
-        \(load(.key, shape.headDimension, keyPitch, extents.key).indented(by: 2))
-        \(load(.value, shape.valueDimension, valuePitch, extents.value).indented(by: 2))
-        for (int i = threadIdx.x; i < \(keys); i += \(loaders))
-          positions[i] = base + i < item.kvEnd ? locate(a, tile, base + i).position : -1;
-        commit_copies();
+        for (int k = 0; k < \(scoreSteps); ++k)
+          \(load.indented(by: 4))
       }
       """
-  }
-
-  /// Keys of a warp.
-  private func warpKeys(_ tile: TensorTile) -> Int { tile.keys / tile.keyWarps }
-
-  /// S = Q·Kᵀ of a warp's rows and keys.
-  private func scores(_ tile: TensorTile) -> String {
-    let columns = warpKeys(tile) / 8
-    let steps = (shape.headDimension + 15) / 16
     return """
+      \(keepsQueries ? keep : "")
       __device__ inline void compute_scores(
-          const Half* queries, const Half* keys, int lane, float (&s)[\(columns)][4]) {
+          \(keepsQueries ? "const unsigned (&q)[\(scoreSteps)][4]" : "const Half* queries"),
+          const Half* keys, int lane, float (&s)[\(columns)][4]) {
         #pragma unroll
         for (int j = 0; j < \(columns); ++j) s[j][0] = s[j][1] = s[j][2] = s[j][3] = 0.f;
-        #pragma unroll \(min(steps, shape.valueDimension > 192 ? 2 : 8))
-        for (int k = 0; k < \(steps); ++k) {
-          unsigned q[4];
-          load_matrices(q, shared_address(
-              queries + swizzled(lane % 16, 2 * k + lane / 16, \(keyPitch))));
+        #pragma unroll \(min(scoreSteps, shape.valueDimension > 192 ? 2 : 8))
+        for (int k = 0; k < \(scoreSteps); ++k) {
+          \(keepsQueries ? "" : "unsigned q[4];\n    " + load.indented(by: 4))
           #pragma unroll
           for (int j = 0; j < \(columns); j += 2) {
             unsigned b[4];
-            load_matrices(b, shared_address(keys + swizzled(
-                j * 8 + lane % 8 + lane / 16 * 8, 2 * k + lane / 8 % 2, \(keyPitch))));
-            multiply(s[j], q, b[0], b[1]);
-            multiply(s[j + 1], q, b[2], b[3]);
+            load_matrices(b, shared_address(keys + chunk_at(
+                j * 8 + lane % 8 + lane / 16 * 8, 2 * k + lane / 8 % 2, \(pitch))));
+            multiply(s[j], q\(keepsQueries ? "[k]" : ""), b[0], b[1]);
+            multiply(s[j + 1], q\(keepsQueries ? "[k]" : ""), b[2], b[3]);
           }
         }
       }
@@ -153,6 +120,7 @@ extension CUDAAttentionKernel {
 
   /// The variant and the online softmax on a warp's scores: rows lane / 4 and lane / 4 + 8.
   func weigh(columns: Int) -> String {
+    let none = variant.usesSoftmax ? "-infinity()" : "0.f"
     let softmax = """
       float high = top[h];
       #pragma unroll
@@ -160,56 +128,87 @@ extension CUDAAttentionKernel {
       high = fmaxf(high, __shfl_xor_sync(0xffffffffu, high, 1));
       high = fmaxf(high, __shfl_xor_sync(0xffffffffu, high, 2));
       const float base = high > -infinity() ? high : 0.f;
-      factor[h] = expf(top[h] - base);
+      factor[h] = exponential(top[h] - base);
       top[h] = high;
       sum[h] *= factor[h];
       #pragma unroll
       for (int j = 0; j < \(columns); ++j)
         #pragma unroll
         for (int i = 2 * h; i < 2 * h + 2; ++i) {
-          s[j][i] = expf(s[j][i] - base);
+          s[j][i] = exponential(s[j][i] - base);
           sum[h] += s[j][i];
         }
       """
+    func forEach(_ body: String) -> String {
+      """
+      #pragma unroll
+      for (int j = 0; j < \(columns); ++j)
+        #pragma unroll
+        for (int i = 0; i < 2; ++i) {
+          \(body.indented(by: 4))
+        }
+      """
+    }
+    // A variant that asks nothing of a score's place costs a tile that all rows see one product.
+    let isPlain = variant.logitsExpression == .score && bounds.residual == nil
+    let look =
+      isPlain
+      ? """
+      \(forEach("s[j][2 * h + i] *= scale;"))
+      if (!full) {
+        \(forEach("""
+          const int kv = positions[j * 8 + lane % 4 * 2 + i];
+          if (kv < row.first || kv >= row.end) s[j][2 * h + i] = \(none);
+          """).indented(by: 2))
+      }
+      """
+      : forEach(
+        """
+        Place p = row.place;
+        p.kv = positions[j * 8 + lane % 4 * 2 + i];
+        float& x = s[j][2 * h + i];
+        const bool sees = (full || (p.kv >= row.first && p.kv < row.end)) && mask(a, p);
+        x = sees ? logits(a, p, x * scale) : \(none);
+        """)
     return """
       __device__ inline void weigh(
-          const Arguments& a, const Row* rows, const int* positions, bool full, float scale,
-          int lane, float (&s)[\(columns)][4], float (&top)[2], float (&sum)[2],
+          const Arguments& a, const Row& upper, const Row& lower, const int* positions, bool full,
+          float scale, int lane, float (&s)[\(columns)][4], float (&top)[2], float (&sum)[2],
           float (&factor)[2]) {
         #pragma unroll
         for (int h = 0; h < 2; ++h) {
-          const Row& row = rows[lane / 4 + 8 * h];
-          #pragma unroll
-          for (int j = 0; j < \(columns); ++j)
-            #pragma unroll
-            for (int i = 0; i < 2; ++i) {
-              Place p = row.place;
-              p.kv = positions[j * 8 + lane % 4 * 2 + i];
-              float& x = s[j][2 * h + i];
-              const bool sees = (full || (p.kv >= row.first && p.kv < row.end)) && mask(a, p);
-              x = sees ? logits(a, p, x * scale) : \(variant.usesSoftmax ? "-infinity()" : "0.f");
-            }
+          const Row& row = h == 0 ? upper : lower;
+          \(look.indented(by: 4))
           \((variant.usesSoftmax ? softmax : "factor[h] = 1.f;").indented(by: 4))
         }
       }
       """
   }
 
-  /// O = factor·O + P·V of a warp's rows, keys and columns.
-  private func weighValues(_ tile: TensorTile) -> String {
-    let columns = warpKeys(tile) / 8
-    let outputs = valueColumns(tile) / 8
-    return """
-      __device__ inline void weigh_values(
-          const Half* values, int chunk, int lane, const float (&s)[\(columns)][4],
-          const float (&factor)[2], float (&out)[\(outputs)][4]) {
+  /// Old outputs by their rows' factors, where any of the warp's rows has found a larger score.
+  func rescale(_ count: Int) -> String {
+    variant.usesSoftmax
+      ? """
+      if (__any_sync(0xffffffffu, factor[0] != 1.f || factor[1] != 1.f)) {
         #pragma unroll
-        for (int j = 0; j < \(outputs); ++j) {
+        for (int j = 0; j < \(count); ++j) {
           out[j][0] *= factor[0];
           out[j][1] *= factor[0];
           out[j][2] *= factor[1];
           out[j][3] *= factor[1];
         }
+      }
+      """ : ""
+  }
+
+  /// O = factor·O + P·V of a warp's rows and columns, and a tile's keys.
+  private func weighValues(_ tile: TensorTile) -> String {
+    let (columns, outputs) = (tile.keys / 8, valueColumns(tile) / 8)
+    return """
+      __device__ inline void weigh_values(
+          const Half* values, int chunk, int lane, const float (&s)[\(columns)][4],
+          const float (&factor)[2], float (&out)[\(outputs)][4]) {
+        \(rescale(outputs).indented(by: 2))
         #pragma unroll
         for (int k = 0; k < \(columns); k += 2) {
           const unsigned p[4] = {
@@ -218,8 +217,8 @@ extension CUDAAttentionKernel {
           #pragma unroll
           for (int j = 0; j < \(outputs); j += 2) {
             unsigned b[4];
-            load_matrices_transposed(b, shared_address(values + swizzled(
-                k * 8 + lane % 16, chunk + j + lane / 16, \(valuePitch))));
+            load_matrices_transposed(b, shared_address(values + chunk_at(
+                k * 8 + lane % 16, chunk + j + lane / 16, \(paddedPitch(valueRows)))));
             multiply(out[j], p, b[0], b[1]);
             multiply(out[j + 1], p, b[2], b[3]);
           }
@@ -271,88 +270,125 @@ extension CUDAAttentionKernel {
 
   /// One pass's rows against one chunk of keys of one head.
   private func attendTensor(_ tile: TensorTile) -> String {
-    let rows = tile.rowWarps * 16
-    let loop = rows * keyPitch * 2 + tile.stages * tile.keys * (keyPitch + valuePitch) * 2
-    let join = tile.keyWarps * 16 * (shape.valueDimension + 2) * 4
-    let places = (max(loop, join) + 15) / 16 * 16
-    let (keys, columns) = (warpKeys(tile), valueColumns(tile))
+    let (rows, keys, columns) = (tile.rowWarps * 16, tile.keys, valueColumns(tile))
+    let (memory, stages, ring) = (tile.memory, tile.stages, tile.ring)
     let scale = "\(variant.scale(for: shape))f" + (has(.key) ? "" : " * a.keyScales[head]")
-    let arguments = "a, item, tile, rows[0].place, head"
-    func stage(_ s: String) -> String {
-      "keys + (\(s)) * \(tile.keys * keyPitch), values + (\(s)) * \(tile.keys * valuePitch), "
-        + "positions + (\(s)) * \(tile.keys)"
+    // All of a pipeline have come here.
+    let meet =
+      tile.warps == 1
+      ? "__syncwarp();"
+      : tile.pipelines == 1
+        ? "__syncthreads();" : "synchronize_group(1 + pipeline, \(tile.warps * 32));"
+    let kinds = [(keyRows, "0", "Keys"), (valueRows, "\(memory.stageKeys)", "Values")]
+    let fetches = kinds.filter { $0.0.way != .read }.map {
+      "fetch_\($0.0.name)s(from, to + \($0.1), member);"
     }
-    let ahead =
-      tile.stages == 2
-      ? """
-      if (base + \(tile.keys) < item.kvEnd) {
-        load_tile(\(arguments), base + \(tile.keys), \(stage("turn ^ 1")));
-        wait_copies<1>();
-      } else {
-        wait_copies<0>();
+    let conversions = kinds.filter { $0.0.way != .copied }.map { rows, offset, _ in
+      """
+      convert_\(rows.name)s(a, rows[0].place, stage + \(offset), sources + turn * \(keys), here,
+          (Half*)(own + \(rows.kind == .key ? memory.convertedKeys : memory.convertedValues)), member);
+      """
+    }
+    func operand(_ rows: StoredRows, _ offset: Int, _ converted: Int) -> String {
+      rows.way == .copied ? "(const Half*)(stage + \(offset))" : "(const Half*)(own + \(converted))"
+    }
+    let fetch = """
+      const int arriving = base + \((stages - 1) * keys * tile.pipelines);
+      if (arriving >= begin && arriving < item.kvEnd) {
+        const Source* from = sources + \(wrapped("turn", stages - 1, ring)) * \(keys);
+        const SharedAddress to = shared_address(own)
+            + \(stages == 1 ? "0" : wrapped("slot", stages - 1, stages)) * \(memory.stage);
+        \(fetches.joined(separator: "\n    "))
       }
+      commit_copies();
       """
-      : """
-      load_tile(\(arguments), base, \(stage("0")));
-      wait_copies<0>();
-      """
+    let wait =
+      stages == 1
+      ? "\(meet)\n\(fetch)\nwait_copies<0>();\n\(meet)"
+      : "wait_copies<\(stages - 2)>();\n\(meet)\n\(fetch)"
     return """
       __device__ void attend(
           const Arguments& a, const WorkItem& item, const QueryTile& tile, int head, int first,
           unsigned char* memory) {
-        Half* queries = (Half*)memory;
-        Half* keys = queries + \(rows * keyPitch);
-        Half* values = keys + \(tile.stages * tile.keys * keyPitch);
-        int* positions = (int*)(memory + \(places));
-        Row* rows = (Row*)(positions + \(tile.stages * tile.keys));
         const int warp = threadIdx.x / 32, lane = threadIdx.x % 32;
-        const int rowWarp = warp / \(tile.keyWarps * tile.valueWarps);
-        const int keyWarp = warp / \(tile.valueWarps) % \(tile.keyWarps);
+        const int pipeline = warp / \(tile.warps), member = threadIdx.x % \(tile.warps * 32);
+        const int rowWarp = warp % \(tile.warps) / \(tile.valueWarps);
         const int valueWarp = warp % \(tile.valueWarps);
+        Half* queries = (Half*)memory;
+        unsigned char* own = memory + \(memory.queries) + pipeline * \(memory.pipeline);
+        Source* sources = (Source*)(memory + \(memory.sources)) + pipeline * \(ring * keys);
+        int* positions = (int*)(memory + \(memory.positions)) + pipeline * \(ring * keys);
+        Row* rows = (Row*)(memory + \(memory.rows));
         const float scale = \(scale);
-        place_rows(a, tile, head, first, \(rows), rows);
-        __syncthreads();
-        load_queries(a, rows, queries);
-        \(tile.stages == 2 ? "if (item.kvFirst < item.kvEnd)\n    load_tile(\(arguments), item.kvFirst, \(stage("0")));" : "")
+        const int begin = item.kvFirst + pipeline * \(keys);
 
-        // What all rows of this warp see, and what none does.
-        int low = 0x7fffffff, high = 0, from = 0, to = 0x7fffffff;
-        for (int r = rowWarp * 16; r < rowWarp * 16 + 16; ++r) {
-          if (rows[r].index < 0) continue;
-          low = min(low, rows[r].first);
-          high = max(high, rows[r].end);
-          from = max(from, rows[r].first);
-          to = min(to, rows[r].end);
-        }
-
+        Row upper, lower;
+        \(keepsQueries ? "unsigned q[\(scoreSteps)][4];" : "")
         float out[\(columns / 8)][4];
+        float top[2] = {-infinity(), -infinity()}, sum[2] = {0.f, 0.f};
         #pragma unroll
         for (int j = 0; j < \(columns / 8); ++j) out[j][0] = out[j][1] = out[j][2] = out[j][3] = 0.f;
-        float top[2] = {-infinity(), -infinity()}, sum[2] = {0.f, 0.f};
-        int turn = 0;
-        for (int base = item.kvFirst; base < item.kvEnd; base += \(tile.keys)) {
-          \(ahead.indented(by: 4))
-          __syncthreads();
-          const int* here = positions + turn * \(tile.keys) + keyWarp * \(keys);
-          const int count = min(item.kvEnd - base - keyWarp * \(keys), \(keys));
-          if (count > 0 && here[0] < high && here[count - 1] >= low) {
-            const bool full = count == \(keys) && here[0] >= from && here[count - 1] < to;
-            float s[\(keys / 8)][4], factor[2];
-            compute_scores(queries + rowWarp * \(16 * keyPitch),
-                keys + turn * \(tile.keys * keyPitch) + keyWarp * \(keys * keyPitch), lane, s);
-            weigh(a, rows + rowWarp * 16, here, full, scale, lane, s, top, sum, factor);
-            weigh_values(
-                values + turn * \(tile.keys * valuePitch) + keyWarp * \(keys * valuePitch),
-                valueWarp * \(columns / 8), lane, s, factor, out);
+        // What all rows of this warp see, and what none does.
+        int low = 0x7fffffff, high = 0, from = 0, to = 0x7fffffff;
+
+        // A tile's keys are looked up \(stages) turns before they are multiplied, and fetched in the next.
+        int slot = 0, turn = 1;
+        for (int base = begin - \(stages * keys * tile.pipelines); base < item.kvEnd;
+             base += \(keys * tile.pipelines)) {
+          const int next = base + \(stages * keys * tile.pipelines);
+          const bool looks = next < item.kvEnd && member < \(keys);
+          Slot found;
+          if (looks) found = locate(a, tile, min(next + member, item.kvEnd - 1));
+          \(wait.indented(by: 4))
+          if (base == begin - \(keys * tile.pipelines)) {
+            // While the first tiles are on their way.
+            place_rows(a, tile, head, first, \(rows), rows);
+            __syncthreads();
+            load_queries(a, rows, queries);
+            for (int r = rowWarp * 16; r < rowWarp * 16 + 16; ++r) {
+              if (rows[r].index < 0) continue;
+              low = min(low, rows[r].first);
+              high = max(high, rows[r].end);
+              from = max(from, rows[r].first);
+              to = min(to, rows[r].end);
+            }
+            upper = rows[rowWarp * 16 + lane / 4];
+            lower = rows[rowWarp * 16 + lane / 4 + 8];
+            __syncthreads();
+            \(keepsQueries ? "keep_queries(queries + rowWarp * \(16 * paddedPitch(keyRows)), lane, q);" : "")
           }
-          __syncthreads();
-          \(tile.stages == 2 ? "turn ^= 1;" : "")
+          if (base >= begin) {
+            const unsigned char* stage = own + slot * \(memory.stage);
+            const int* here = positions + turn * \(keys);
+            const int count = min(item.kvEnd - base, \(keys));
+            \((conversions + (conversions.isEmpty ? [] : [meet])).joined(separator: "\n").indented(by: 6))
+            if (here[0] < high && here[count - 1] >= low) {
+              const bool full = count == \(keys) && here[0] >= from && here[count - 1] < to;
+              float s[\(keys / 8)][4], factor[2];
+              compute_scores(\(keepsQueries ? "q" : "queries + rowWarp * \(16 * paddedPitch(keyRows))"),
+                  \(operand(keyRows, 0, memory.convertedKeys)), lane, s);
+              weigh(a, upper, lower, here, full, scale, lane, s, top, sum, factor);
+              weigh_values(\(operand(valueRows, memory.stageKeys, memory.convertedValues)),
+                  valueWarp * \(columns / 8), lane, s, factor, out);
+            }
+          }
+          if (looks) {
+            const int at = \(wrapped("turn", stages, ring)) * \(keys) + member;
+            put(a, found, head, next + member < item.kvEnd, sources[at], positions[at]);
+          }
+          slot = \(wrapped("slot", 1, stages));
+          turn = \(wrapped("turn", 1, ring));
         }
         // Outputs take the queries' place, which a chunk without keys has not read.
         __syncthreads();
-        leave_tile(a, item, tile, rows, head, first, rowWarp, keyWarp, valueWarp, lane, out, top, sum,
+        leave_tile(a, item, tile, rows, head, first, rowWarp, pipeline, valueWarp, lane, out, top, sum,
             (float*)memory);
       }
       """
+  }
+
+  /// A counter further on, back from a ring's end to its beginning.
+  private func wrapped(_ counter: String, _ steps: Int, _ count: Int) -> String {
+    "(\(counter) < \(count - steps) ? \(counter) + \(steps) : \(counter) - \(count - steps))"
   }
 }

@@ -132,8 +132,8 @@ public struct CUDAAttentionKernel: Sendable, Hashable {
   public var source: CUDASource {
     let (body, threads, bytes): ([String], Int, Int) =
       switch tile {
-      case .cores: (coreFunctions, Self.coreThreads, coreBytes)
-      case .tensor: (tensorFunctions, tensorTile?.threads ?? 0, tensorTile?.bytes ?? 0)
+      case .cores: (coreFunctions, coreThreads, coreBytes)
+      case .tensor: (tensorFunctions, tensorTile?.threads ?? 0, tensorTile?.memory.all ?? 0)
       case .warpGroups: (hopperFunctions, hopperTile?.threads ?? 0, hopperTile?.bytes ?? 0)
       }
     let head = [prelude, types, CUDAAttentionArguments.declaration, places]

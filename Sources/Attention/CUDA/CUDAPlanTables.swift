@@ -75,7 +75,7 @@ struct CUDAPlanTables {
     arguments.mergeStates = writer.place(schedule.mergeStates)
     arguments.pagePositions = writer.place(plan.pagePositions)
     arguments.pageIndices = writer.place(plan.pageIndices)
-    arguments.pageSize = Int32(truncatingIfNeeded: plan.pageSize)
+    arguments.setPageSize(plan.pageSize)
   }
 
   /// What the data of tensors and masks takes.
