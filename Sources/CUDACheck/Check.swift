@@ -43,6 +43,12 @@ struct Check {
           return (share == 0, "\(share) of the tokens differ")
         }
       }
+      + SessionCase.all.map { session in
+        Check(name: session.name, architecture: .sm80, isFor: { _ in true }) {
+          let share = try session.check($0)
+          return (share == 0, "\(share) of the tokens differ")
+        }
+      }
       + ModelCase.all.map { model in
         Check(
           name: model.name, architecture: model.architecture, isFor: { _ in true }

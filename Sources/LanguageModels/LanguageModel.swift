@@ -91,7 +91,7 @@ public final class LanguageModel: Sendable {
     }
   }
 
-  /// Runs a step's tokens through all layers.
+  /// Runs a step's tokens through all layers, and draws those that are to follow.
   func run(_ step: ModelStep, _ pass: any ForwardPass) throws {
     try pass.run(step) {
       try pass.embed(embedding, scale: configuration.embeddingScale)
@@ -99,6 +99,7 @@ public final class LanguageModel: Sendable {
         pass.layer = layer
         try block.run(pass)
       }
+      try pass.draw(normalisedBy: outputNorm, output)
     }
   }
 

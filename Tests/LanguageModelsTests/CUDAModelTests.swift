@@ -78,6 +78,93 @@ import Testing
     }
   }
 
+  /// A step of `step(_:rows:)` that draws after some rows.
+  private func step(_ sequences: Int, rows: Int = 1, drawing drawn: [Int]) throws -> ModelStep {
+    var step = try step(sequences, rows: rows)
+    step.draws = drawn.map {
+      TokenDraw(
+        row: $0, temperature: 1, filter: SamplingFilter(), random: .init(seed: 7, counter: 9))
+    }
+    return step
+  }
+
+  @Test func drawnTokensAreAllThatComesBack() throws {
+    try withStub { gpu in
+      let runner = try runner(gpu) { $0.draws = 8 }
+      #expect(runner.drawsTokens && runner.carriesTokens)
+      let copies = count("cuMemcpyHtoDAsync")
+      for _ in 0..<3 {
+        try runner.run(step(3, drawing: [0, 2]))
+        // Nothing is computed on this device: no token is any.
+        #expect(try runner.drawnTokens() == [nil, nil])
+      }
+      #expect(count("cuMemcpyHtoDAsync") - copies == 3)
+      #expect(count("cuStreamBeginCapture") == 1 && count("cuGraphLaunch") == 2)
+      #expect(count("cuLaunchKernel sample_logits 4 ") == 2)
+      #expect(count("cuMemcpyDtoHAsync 12") == 3 && count("cuMemcpyDtoHAsync") == 3)
+      // Logits of a row that nobody drew from are there already.
+      let products = count("cublasLtMatmul ")
+      try runner.logits(of: [1]) { _, block in #expect(block.rows == 1 && block.columns == 260) }
+      #expect(count("cublasLtMatmul ") == products)
+      #expect(count("cuMemcpyDtoHAsync \(260 * 4)") == 1)
+      // A row may be drawn from several times; more than a captured step's rows go a part at a time.
+      try runner.run(step(2, rows: 2, drawing: [3, 1, 3]))
+      #expect(try runner.drawnTokens().count == 3)
+      try runner.logits(of: [0]) { _, block in #expect(block.rows == 1) }
+      #expect(count("cublasLtMatmul ") > products + 2 * 7 + 1)
+    }
+  }
+
+  @Test func aStepIsAskedForBeforeTheLastOnesTokensAreKnown() throws {
+    try withStub { gpu in
+      let runner = try runner(gpu) { $0.draws = 4 }
+      try runner.run(step(2, drawing: [0, 1]))
+      _ = try runner.drawnTokens()
+      let before = String(cString: stub_cuda_log()).utf8.count
+      try runner.run(step(2, drawing: [0, 1]))
+      var next = try step(2, drawing: [1])
+      next.carried = [CarriedToken(row: 0, draw: 1)]
+      try runner.run(next)
+      let calls = String(cString: stub_cuda_log()).utf8.dropFirst(before)
+      let lines = String(decoding: calls, as: UTF8.self).split(separator: "\n")
+        .filter { !$0.hasPrefix("cuLaunch") && !$0.hasPrefix("cublas") }
+        .map { $0.split(separator: " ")[0] }
+      // What is waited for is the reading of a plan two steps ago.
+      let plan: [Substring] = ["cuMemcpyHtoDAsync", "cuEventRecord"]
+      let end: [Substring] = ["cuGraphLaunch", "cuMemcpyDtoHAsync", "cuEventRecord"]
+      let capture: [Substring] = ["cuStreamBeginCapture", "cuStreamEndCapture"]
+      #expect(lines == plan + capture + end + ["cuEventSynchronize"] + plan + end)
+      // A third one has no place for its tokens.
+      #expect(throws: ModelError.draws("two steps' tokens wait to be asked for")) {
+        try runner.run(step(2, drawing: [0]))
+      }
+      #expect(try runner.drawnTokens().count == 2)
+      #expect(try runner.drawnTokens().count == 1)
+      #expect(try runner.drawnTokens().isEmpty)
+      // A token that the step before has not drawn, and more draws than there is room for.
+      next.carried = [CarriedToken(row: 0, draw: 2)]
+      #expect(throws: ModelError.self) { try runner.run(next) }
+      #expect(throws: ModelError.self) { try runner.run(step(1, drawing: [0, 0, 0, 0, 0])) }
+    }
+  }
+
+  @Test func onlyADeviceDraws() throws {
+    var options = BatchRunner.Options(pageCount: 4, rows: 4)
+    options.draws = 4
+    let processor = try CPUDevice(threads: 1)
+    let runner = try TinyModel().withFile {
+      try BatchRunner(
+        ModelBundle(path: $0, device: processor).model, device: processor, options: options)
+    }
+    #expect(!runner.drawsTokens && !runner.carriesTokens)
+    #expect(throws: ModelError.self) { try runner.run(step(1, drawing: [0])) }
+    try withStub { gpu in
+      let runner = try self.runner(gpu)
+      #expect(!runner.drawsTokens)
+      #expect(throws: ModelError.self) { try runner.run(step(1, drawing: [0])) }
+    }
+  }
+
   @Test func aStepThatFailsLeavesTheRunnerUsable() throws {
     try withStub { gpu in
       let runner = try runner(gpu)

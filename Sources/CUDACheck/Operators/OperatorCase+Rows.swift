@@ -219,11 +219,20 @@ extension OperatorCase {
         let named = Grid(bench, type, ids.count, columns) { row, column in
           (0..<tableRows).contains(ids[row]) ? elements[ids[row] * columns + column] * 0.5 : 0
         }
+        // Some rows are named by another list.
+        let carried = Grid(bench, type, 4, columns)
+        try bench.run(
+          operators.gather(
+            table, tableRows: tableRows, ids: lists([-1, 2, -3, -2] as [Int32]),
+            others: lists([4, -1, 0] as [Int32]), into: carried.matrix))
+        let others = Grid(bench, type, 4, columns) { row, column in
+          row == 3 ? 0 : elements[[4, 2, 0][row] * columns + column]
+        }
         let z = Grid(bench, type, tableRows, columns)
         try bench.run(
           operators.gather(table, tableRows: tableRows, into: z.matrix))
         let all = Grid(bench, type, tableRows, columns) { elements[$0 * columns + $1] }
-        return max(y.error(named), z.error(all))
+        return max(y.error(named), z.error(all), carried.error(others))
       }
     }
   }

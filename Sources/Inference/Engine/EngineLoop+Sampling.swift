@@ -12,6 +12,29 @@ extension EngineLoop {
     var promptToken: Int?
     /// The guess after which a token is to be drawn; −1 stands for the last token.
     var node = -1
+
+    /// The token's position in the sequence.
+    var position: Int { sequence.length + sequence.draft.depth(of: node) }
+
+    /// The draw, a function of the request's parameters and the position.
+    var draw: TokenDraw {
+      let sampling = sequence.owner.request.sampling
+      return TokenDraw(
+        row: row, temperature: sampling.temperature, filter: sampling.filter,
+        random: .init(seed: sequence.seed, counter: UInt64(position)))
+    }
+  }
+
+  /// Whether a token can be drawn where the logits are: nobody wants to see or change these.
+  ///
+  /// Depends on the request and the position alone, and so do the request's tokens.
+  func isDrawnOnDevice(_ output: Output) -> Bool {
+    let owner = output.sequence.owner
+    guard runner.drawsTokens, output.promptToken == nil, owner.request.logprobs == nil,
+      output.sequence.constraint == nil, owner.request.sampling.leavesLogits
+    else { return false }
+    return output.position - owner.request.prompt.count >= owner.request.minTokens
+      || owner.endTokens.isEmpty
   }
 
   /// The rows whose logits are wanted: those to draw from, then those of prompts.
@@ -34,7 +57,7 @@ extension EngineLoop {
           }
         }
       }
-      guard sequence.computed + sequence.scheduled == sequence.tokens.count else { continue }
+      guard sequence.computed + sequence.scheduled == sequence.length else { continue }
       draws.append(Output(sequence: sequence, row: rows.upperBound - 1))
       for node in 0..<sequence.draft.count {
         draws.append(Output(sequence: sequence, row: rows.upperBound + node, node: node))
@@ -65,8 +88,24 @@ extension EngineLoop {
     return forks
   }
 
-  /// Draws a token for every output that asks for one.
+  /// Takes the tokens that the device has drawn for some outputs, the oldest that nobody has taken.
+  func takeDrawn(_ outputs: [Output]) throws {
+    if outputs.isEmpty { return }
+    let start = ContinuousClock.now
+    let tokens = try runner.drawnTokens()
+    statistics.modelTime += ContinuousClock.now - start
+    for (output, token) in zip(outputs, tokens) where output.sequence.finish == nil {
+      output.sequence.unseen = nil
+      // What follows a guess counts only where the guess was accepted.
+      if output.node < 0 || output.node == output.sequence.node {
+        take(token, nil, for: output.sequence)
+      }
+    }
+  }
+
+  /// Draws a token for every output that asks for one, and reports prompts' tokens.
   func sample(_ outputs: [Output]) throws {
+    if outputs.isEmpty { return }
     var start = ContinuousClock.now
     try runner.logits(of: outputs.map(\.row)) { places, logits in
       statistics.modelTime += ContinuousClock.now - start
@@ -197,20 +236,12 @@ extension EngineLoop {
     }
     statistics.generationTokens += 1
     sequence.news.append(report?.output(token) ?? TokenOutput(id: token))
-    // The last token needs no place in the cache.
-    let isFull = streaming == nil && sequence.tokens.count > limits.context
-    if sequence.generated == owner.request.maxTokens || isFull {
-      end(sequence, .length)
-    }
+    if isFull(sequence, sequence.tokens.count) { end(sequence, .length) }
   }
 
   /// Adds the hidden vectors of embeddings' rows, and ends those that are complete.
-  func pool(_ scheduled: [EngineSequence]) throws {
-    var first = 0
-    for sequence in scheduled {
-      let rows = first..<first + sequence.scheduled
-      first = rows.upperBound + sequence.draft.count
-      guard sequence.owner.isEmbedding else { continue }
+  func pool(_ scheduled: [EngineSequence], _ rows: [Range<Int>]) throws {
+    for (sequence, rows) in zip(scheduled, rows) where sequence.owner.isEmbedding {
       let hidden = try runner.hidden(rows)
       if sequence.pooled.isEmpty {
         sequence.pooled = [Float](repeating: 0, count: hidden.columns)

@@ -12,9 +12,9 @@ extension EngineLoop {
     var budget = options.tokenBudget
     // Everyone goes on by at least one token before anyone takes more, in the order of arrival.
     let count = min(running.count, budget)
-    var rows = running.prefix(count).map { min(1, $0.tokens.count - $0.computed) }
+    var rows = running.prefix(count).map { min(1, uncomputed(of: $0)) }
     budget -= rows.reduce(0, +)
-    let isGenerating = running.prefix(count).contains { $0.generated > 0 }
+    let isGenerating = running.prefix(count).contains { $0.generated > 0 || $0.unseen != nil }
     var chunks = isGenerating ? min(budget, options.prefillBudget) : budget
     budget -= chunks
     for i in rows.indices where chunks > 0 {
@@ -38,9 +38,24 @@ extension EngineLoop {
 
   /// The rows that a sequence could bring to a step.
   private func mostRows(of sequence: EngineSequence) -> Int {
-    let rows = sequence.tokens.count - sequence.computed
+    let rows = uncomputed(of: sequence)
     guard let streaming else { return rows }
     return min(rows, streaming.end(of: sequence.computed) - sequence.computed)
+  }
+
+  /// The tokens of a sequence that are to be computed; of one that ends with the token which is not known
+  /// yet, none.
+  private func uncomputed(of sequence: EngineSequence) -> Int {
+    if sequence.unseen != nil, isFull(sequence, sequence.length) { return 0 }
+    return sequence.length - sequence.computed
+  }
+
+  /// Whether a sequence of so many tokens has no room, or no leave, for more.
+  func isFull(_ sequence: EngineSequence, _ length: Int) -> Bool {
+    let request = sequence.owner.request
+    // The last token needs no place in the cache.
+    return length - request.prompt.count >= request.maxTokens
+      || streaming == nil && length > limits.context
   }
 
   /// Makes sequences that wait run, as long as rows, places and pages last.

@@ -77,17 +77,24 @@ extension EngineLoop {
         sequence.draftComputed = all.count
         rows.append(tokens.count - 1)
       }
-      try drafter.run(ModelStep(tokens: tokens, batch: pages.batch()))
+      let draws = zip(active, rows).map { i, row in
+        let sampling = sequences[i].owner.request.sampling
+        return TokenDraw(
+          row: row, temperature: sampling.temperature, filter: sampling.filter,
+          random: .init(
+            seed: sequences[i].seed,
+            counter: UInt64(sequences[i].tokens.count + paths[i].count)))
+      }
+      var step = ModelStep(tokens: tokens, batch: try pages.batch())
+      if drafter.drawsTokens { step.draws = draws }
+      try drafter.run(step)
+      for (i, token) in zip(active, try drafter.drawnTokens()) { paths[i].append(token ?? 0) }
+      if drafter.drawsTokens { continue }
       try drafter.logits(of: rows) { places, logits in
-        let parts = places.map { sequences[active[$0]] }
+        let parts = draws[places]
         let drawn = try device.sampleFromLogits(
-          logits, temperatures: parts.map(\.owner.request.sampling.temperature),
-          filters: parts.map(\.owner.request.sampling.filter),
-          random: zip(parts, places).map { sequence, place in
-            .init(
-              seed: sequence.seed,
-              counter: UInt64(sequence.tokens.count + paths[active[place]].count))
-          })
+          logits, temperatures: parts.map(\.temperature), filters: parts.map(\.filter),
+          random: parts.map(\.random))
         for (place, token) in zip(places, drawn) {
           paths[active[place]].append(token.map { TokenID($0) } ?? 0)
         }

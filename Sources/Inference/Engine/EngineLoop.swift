@@ -31,6 +31,8 @@ final class EngineLoop {
   var waiting: [EngineSequence] = []
   var requests: [UInt64: EngineRequest] = [:]
   var statistics = EngineStatistics()
+  /// The step whose tokens are drawn on the device and not known yet.
+  var flight: Flight?
   /// What constraints allow, one row at a time.
   var mask = TokenMask(count: 0)
 
@@ -64,6 +66,8 @@ final class EngineLoop {
     batch.kvType = options.kvType
     batch.context = context
     batch.sequences = min(options.maxRunning, options.tokenBudget)
+    // Every row may be drawn after, and every sequence of a prompt from its last one.
+    batch.draws = options.tokenBudget + options.maxRunning
     batch.composition = options.composes ? .automatic : .off
     batch.isBatchInvariant = !options.composes
     batch.rotatesInAttention = options.window != nil
@@ -155,7 +159,7 @@ final class EngineLoop {
     pthread_detach(thread)
   }
 
-  private var isIdle: Bool { running.isEmpty && waiting.isEmpty }
+  private var isIdle: Bool { running.isEmpty && waiting.isEmpty && flight == nil }
 
   private func run() {
     while true {
@@ -205,83 +209,15 @@ final class EngineLoop {
     removeEnded()
   }
 
-  // MARK: - A step
-
-  private func step() {
-    let start = ContinuousClock.now
-    var budget = schedule()
-    var scheduled: [EngineSequence] = []
-    do {
-      try speculate(&budget)
-      scheduled = running.filter { $0.scheduled > 0 }
-      guard !scheduled.isEmpty else { return removeEnded() }
-      for sequence in scheduled { sequence.node = -1 }
-      // Rows of branching guesses come last.
-      if options.composes {
-        scheduled = scheduled.filter(\.draft.isChain) + scheduled.filter { !$0.draft.isChain }
-      }
-      let step = try makeStep(scheduled)
-      let beforeModel = ContinuousClock.now
-      let modelBefore = statistics.modelTime
-      try runner.run(step)
-      statistics.modelTime += ContinuousClock.now - beforeModel
-      statistics.steps += 1
-      statistics.stepTokens += step.tokens.count
-      let outputs = outputs(of: scheduled)
-      for sequence in scheduled { sequence.computed += sequence.scheduled }
-      try followDrafter(scheduled)
-      try sample(outputs)
-      try pool(scheduled)
-      statistics.hostTime += ContinuousClock.now - start - (statistics.modelTime - modelBefore)
-    } catch {
-      for sequence in running where sequence.scheduled > 0 { end(sequence, .failed("\(error)")) }
-    }
-    for sequence in scheduled {
-      sequence.scheduled = 0
-      // The draft model may have gone on after a guess that was rejected.
-      sequence.draftComputed = min(sequence.draftComputed, sequence.computed)
-      sequence.draft = SequenceDraft()
-      // Ends are told when pages are given back.
-      guard sequence.finish == nil else { continue }
-      shareComputedPages(of: sequence)
-      // `removeEnded` tells the ends.
-      if sequence.finish == nil { tell(sequence) }
-    }
-    removeEnded()
-  }
-
-  private func makeStep(_ sequences: [EngineSequence]) throws -> ModelStep {
-    var tokens: [TokenID] = []
-    var plain = PageList(pageSize: options.pageSize)
-    var branching = PageList(pageSize: options.pageSize)
-    var trees: [SpeculationTree] = []
-    for sequence in sequences {
-      let end = sequence.computed + sequence.scheduled
-      tokens += sequence.tokens[sequence.computed..<end]
-      tokens += sequence.draft.tokens
-      let rows = sequence.scheduled + sequence.draft.count
-      let length = end + sequence.draft.count - sequence.dropped
-      if sequence.draft.isChain {
-        plain.append(sequence.pages, rows: rows, length: length)
-      } else {
-        branching.append(sequence.pages, rows: rows, length: length)
-        trees.append(
-          try SpeculationTree(
-            parents: Array(-1..<sequence.scheduled - 1)
-              + sequence.draft.parents.map { $0 + sequence.scheduled }))
-      }
-    }
-    var step = ModelStep(tokens: tokens, batch: try plain.batch())
-    if !trees.isEmpty { step.trees = try SpeculationBatch(trees: trees, pages: branching.table()) }
-    return step
-  }
-
   // MARK: - Ends
 
   /// Ends a sequence and gives its pages back; `removeEnded` takes it out of the lists.
   func end(_ sequence: EngineSequence, _ reason: FinishReason) {
     guard sequence.finish == nil else { return }
     sequence.finish = reason
+    // A row that was computed for a token which is not to be counts for nothing.
+    sequence.unseen = nil
+    sequence.computed = min(sequence.computed, sequence.tokens.count)
   }
 
   /// Takes ended sequences out of the lists, their pages back, and tells their ends.
@@ -298,7 +234,7 @@ final class EngineLoop {
   }
 
   /// Tells what is new of a sequence, and of its request where that is over.
-  private func tell(_ sequence: EngineSequence) {
+  func tell(_ sequence: EngineSequence) {
     let owner = sequence.owner
     switch owner.sink {
     case .embedding(let report):

@@ -48,6 +48,8 @@ final class EngineSequence {
   /// Which of its request's sequences.
   let index: Int
   var tokens: [TokenID]
+  /// The place, among the draws of the step in flight, of the token that follows and is not known yet.
+  var unseen: Int?
   /// The tokens whose keys and values are in pages.
   var computed = 0
   /// Pages in the order of their tokens.
@@ -97,8 +99,11 @@ final class EngineSequence {
   /// The places of sequences that it needs to run.
   var slots: Int { forks + 1 }
 
-  /// Tokens drawn so far.
+  /// Tokens drawn so far, as far as they are known.
   var generated: Int { tokens.count - owner.request.prompt.count }
+
+  /// All tokens, one that is not known yet among them.
+  var length: Int { tokens.count + (unseen == nil ? 0 : 1) }
 
   /// The stream of its random numbers: the request's for the first sequence.
   var seed: UInt64 {

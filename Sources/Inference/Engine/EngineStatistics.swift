@@ -24,6 +24,9 @@ public struct EngineStatistics: Sendable, Hashable {
   public var finished: [String: Int] = [:]
   /// Steps of the model.
   public var steps = 0
+  /// Of these, steps that were asked for before the tokens of the step before were known: on a GPU, where
+  /// these are drawn there.
+  public var stepsAhead = 0
   /// Rows of all steps.
   public var stepTokens = 0
   /// Tokens that speculation proposed.

@@ -16,6 +16,9 @@ struct SequenceDraft {
   /// Whether every guess follows the one before it.
   var isChain: Bool { parents.indices.allSatisfy { parents[$0] == $0 - 1 } }
 
+  /// The guesses up to guess `node`, itself among them.
+  func depth(of node: Int) -> Int { node < 0 ? 0 : 1 + depth(of: parents[node]) }
+
   /// The guess of `token` after guess `node`.
   func child(of node: Int, _ token: TokenID) -> Int? {
     tokens.indices.first { parents[$0] == node && tokens[$0] == token }

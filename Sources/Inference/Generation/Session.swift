@@ -76,13 +76,10 @@ public final class Session {
     // The last prompt token is always computed: its logits choose the first new one.
     result.cachedTokens = zip(history, prompt.dropLast()).prefix { $0 == $1 }.count
     truncate(to: result.cachedTokens)
-    var logits = try extend(prompt[result.cachedTokens...])
+    var drawn = try next(prompt[result.cachedTokens...], sampler)
     var first: ContinuousClock.Instant?
 
     while result.tokens.count < options.maxTokens {
-      let drawn = logits.withUnsafeBufferPointer {
-        sampler.sample($0, position: history.count)
-      }
       guard let token = drawn else {
         throw Failure.noToken(position: history.count)
       }
@@ -106,7 +103,7 @@ public final class Session {
         break
       }
       if result.tokens.count == options.maxTokens || history.count == context { break }
-      logits = try extend([token])
+      drawn = try next([token], sampler)
     }
     if result.finishReason != .cancelled, matcher.match == nil {
       let rest = matcher.append(detokenizer.finish()) + matcher.finish()
@@ -118,10 +115,19 @@ public final class Session {
     return result
   }
 
-  private func extend(_ tokens: ArraySlice<TokenID>) throws -> [Float] {
-    let logits = try runner.extend(tokens)
+  /// Takes tokens into the cache and draws the one that follows.
+  private func next(_ tokens: ArraySlice<TokenID>, _ sampler: Sampler) throws -> TokenID? {
+    let position = history.count + tokens.count
+    let drawn =
+      if runner.drawsTokens {
+        try runner.extend(tokens, drawing: sampler.draw(position: position))
+      } else {
+        try runner.extend(tokens).withUnsafeBufferPointer {
+          sampler.sample($0, position: position)
+        }
+      }
     history += tokens
-    return logits
+    return drawn
   }
 
   private func truncate(to count: Int) {

@@ -1,4 +1,5 @@
 public import Devices
+import LanguageModels
 import Tensors
 public import Tokenizers
 
@@ -30,5 +31,12 @@ public struct Sampler: Sendable {
       row, temperatures: [parameters.temperature], filters: [parameters.filter],
       random: [.init(seed: parameters.seed, counter: UInt64(truncatingIfNeeded: position))])
     return drawn?.first?.map { TokenID($0) }
+  }
+
+  /// The same draw, for a runner that makes it where the logits are.
+  func draw(position: Int) -> TokenDraw {
+    TokenDraw(
+      row: 0, temperature: parameters.temperature, filter: parameters.filter,
+      random: .init(seed: parameters.seed, counter: UInt64(truncatingIfNeeded: position)))
   }
 }

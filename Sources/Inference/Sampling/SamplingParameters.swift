@@ -32,6 +32,11 @@ public struct SamplingParameters: Sendable, Hashable {
   /// Which tokens may be drawn.
   var filter: SamplingFilter { SamplingFilter(topK: topK, topP: topP, minP: minP) }
 
+  /// Whether logits are drawn from as they are: no bias and no penalties.
+  var leavesLogits: Bool {
+    logitBias.isEmpty && repetitionPenalty == 1 && presencePenalty == 0 && frequencyPenalty == 0
+  }
+
   /// What is wrong with a parameter.
   public struct Invalid: Error, Hashable, CustomStringConvertible {
     /// What is wrong, where, and what was expected.

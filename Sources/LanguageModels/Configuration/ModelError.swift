@@ -16,6 +16,8 @@ public enum ModelError: Error, Hashable, Sendable {
   case contextExceeded(tokens: Int, limit: Int)
   /// A step has not a token for every row, or more rows than its runner takes.
   case rows(tokens: Int, rows: Int, limit: Int)
+  /// Tokens cannot be drawn, or gone on with, as a step asks.
+  case draws(String)
   /// The memory for a buffer could not be had.
   case memory(bytes: Int, purpose: String)
   /// Ranks cannot compute the model together.
@@ -44,6 +46,7 @@ extension ModelError: CustomStringConvertible {
       "\(tokens) tokens do not fit into the context of \(limit)"
     case .rows(let tokens, let rows, let limit):
       "the step has \(tokens) tokens for \(rows) rows; expected as many of both, at most \(limit)"
+    case .draws(let problem): "a step's draws: \(problem)"
     case .memory(let bytes, let purpose):
       "\(bytes >> 20) MiB for \(purpose) could not be had"
     case .ranks(let problem): "ranks: \(problem)"

@@ -1,6 +1,7 @@
 public import Attention
 public import Devices
 public import Tensors
+public import Tokenizers
 
 /// Runs a model over many sequences whose keys and values share one pool of pages.
 ///
@@ -15,6 +16,8 @@ public final class BatchRunner {
   private let pass: any ForwardPass
   /// The runner's number among those of all ranks.
   private let number: Int32
+  /// How many tokens the last step has drawn.
+  private var lastDraws = 0
 
   /// How a runner stores and cuts its work.
   public struct Options: Sendable, Hashable {
@@ -33,6 +36,8 @@ public final class BatchRunner {
     /// The most tokens of a sequence, which some rotary embeddings depend on; by default what the
     /// model was trained for.
     public var context: Int?
+    /// The most tokens that a step draws; only a GPU does (``BatchRunner/drawsTokens``).
+    public var draws = 0
     /// How attention reads pages that several sequences of a step share.
     public var composition = Composition.automatic
     /// Whether a row's bits depend on nothing but its sequence's tokens.
@@ -99,8 +104,45 @@ public final class BatchRunner {
     guard step.tokens.count == step.rowCount, step.rowCount <= options.rows else {
       throw ModelError.rows(tokens: step.tokens.count, rows: step.rowCount, limit: options.rows)
     }
+    try checkDraws(step)
     try lead(.step(number, step)) { try model.run(step, pass) }
+    lastDraws = step.draws.count
   }
+
+  private func checkDraws(_ step: ModelStep) throws(ModelError) {
+    let rows = 0..<step.rowCount
+    guard step.draws.isEmpty || drawsTokens && step.draws.count <= options.draws else {
+      throw .draws("\(step.draws.count); expected at most \(drawsTokens ? options.draws : 0)")
+    }
+    guard step.carried.isEmpty || carriesTokens,
+      step.carried.allSatisfy({ rows.contains($0.row) && (0..<lastDraws).contains($0.draw) }),
+      step.draws.allSatisfy({ rows.contains($0.row) })
+    else {
+      throw .draws(
+        "a row that is not among \(rows.count), or a token that is not among the \(lastDraws) of the "
+          + "step before")
+    }
+  }
+
+  /// Whether steps draw tokens where their logits are (``ModelStep/draws``): on a GPU, for a runner with
+  /// room for draws.
+  ///
+  /// Draws depend on the random number's place as those of `CPUDevice.sampleFromLogits` do. Greedy ones
+  /// are the same; without a filter those of another temperature are but for rounding (sums in 32-bit
+  /// floats, 24 bits of the random number), and with one they have the same distribution: what the filter
+  /// excludes is drawn again with a further number of the same place.
+  public var drawsTokens: Bool { pass.drawsTokens }
+
+  /// Whether a step can go on with tokens that the one before has drawn (``ModelStep/carried``).
+  ///
+  /// Not where ranks share the model: one of them draws.
+  public var carriesTokens: Bool { drawsTokens && (model.parallelism?.count ?? 1) == 1 }
+
+  /// The tokens that the oldest step which has drawn some and was not asked for them has drawn, in the
+  /// order of its draws; nil where no logit is above −∞.
+  ///
+  /// Waits for that step. Two may wait to be asked.
+  public func drawnTokens() throws -> [TokenID?] { try pass.drawnTokens() }
 
   /// Calls `body` with the logits that follow some rows of the last step, a block at a time.
   ///

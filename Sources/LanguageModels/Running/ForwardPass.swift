@@ -1,4 +1,5 @@
 import Tensors
+import Tokenizers
 
 /// A linear layer's weights and, where the checkpoint has one, its bias: their place among the model's.
 struct Linear: Sendable, Hashable {
@@ -103,4 +104,18 @@ protocol ForwardPass: AnyObject {
   ) throws
   /// Copies a page of every layer into another.
   func copyPage(_ source: Int, to target: Int) throws
+
+  /// Whether steps draw tokens themselves.
+  var drawsTokens: Bool { get }
+  /// Behind the layers, draws the step's tokens from the logits that follow their rows.
+  func draw(normalisedBy norm: Norm, _ output: Linear) throws
+  /// The tokens of the oldest step that has drawn some and was not asked for them; waits for it.
+  func drawnTokens() throws -> [TokenID?]
+}
+
+// A device whose logits lie where the caller is draws nothing itself.
+extension ForwardPass {
+  var drawsTokens: Bool { false }
+  func draw(normalisedBy norm: Norm, _ output: Linear) throws {}
+  func drawnTokens() throws -> [TokenID?] { [] }
 }

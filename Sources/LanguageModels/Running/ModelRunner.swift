@@ -44,6 +44,7 @@ public final class ModelRunner {
     batch.kvType = options.kvType
     batch.context = context
     batch.sequences = 1
+    batch.draws = 1
     logits = [Float](repeating: 0, count: model.configuration.vocabularySize)
     batches = try BatchRunner(model, device: device, options: batch)
   }
@@ -63,7 +64,51 @@ public final class ModelRunner {
     _ tokens: some RandomAccessCollection<TokenID>,
     each: ((_ logits: UnsafeBufferPointer<Float>) -> Void)? = nil
   ) throws -> [Float] {
-    let tokens = Array(tokens)
+    try extend(Array(tokens)) { part, isLast in
+      try step(part)
+      if let each {
+        try batches.logits(of: Array(0..<part.count)) { places, block in
+          for row in 0..<places.count {
+            each(UnsafeBufferPointer(start: block.row(row), count: block.columns))
+          }
+        }
+      }
+      if isLast {
+        try batches.logits(of: [part.count - 1]) { _, block in
+          logits.withUnsafeMutableBufferPointer {
+            _ = $0.update(
+              fromContentsOf: UnsafeBufferPointer(start: block.base, count: block.columns))
+          }
+        }
+      }
+    }
+    return tokens.isEmpty ? [] : logits
+  }
+
+  /// Whether ``extend(_:drawing:)`` draws: on a GPU (``BatchRunner/drawsTokens``).
+  public var drawsTokens: Bool { batches.drawsTokens }
+
+  /// Runs `tokens` as the sequence's continuation and draws the token that follows, where the logits are.
+  ///
+  /// - Parameters:
+  ///   - tokens: At least one token.
+  ///   - draw: How; its row does not matter.
+  /// - Returns: nil where no logit is above −∞.
+  public func extend(
+    _ tokens: some RandomAccessCollection<TokenID>, drawing draw: TokenDraw
+  ) throws -> TokenID? {
+    try extend(Array(tokens)) { part, isLast in
+      var draw = draw
+      draw.row = part.count - 1
+      try step(part, draws: isLast ? [draw] : [])
+    }
+    return try batches.drawnTokens().first ?? nil
+  }
+
+  /// Has `body` run some tokens, a chunk at a time.
+  private func extend(
+    _ tokens: [TokenID], _ body: (_ part: ArraySlice<TokenID>, _ isLast: Bool) throws -> Void
+  ) throws {
     try model.check(tokens)
     guard tokens.count <= context - length else {
       throw ModelError.contextExceeded(tokens: length + tokens.count, limit: context)
@@ -73,37 +118,23 @@ public final class ModelRunner {
     do {
       for start in stride(from: 0, to: tokens.count, by: chunk) {
         let part = tokens[start..<min(start + chunk, tokens.count)]
-        try step(part)
-        if let each {
-          try batches.logits(of: Array(0..<part.count)) { places, block in
-            for row in 0..<places.count {
-              each(UnsafeBufferPointer(start: block.row(row), count: block.columns))
-            }
-          }
-        }
-        if part.endIndex == tokens.count {
-          try batches.logits(of: [part.count - 1]) { _, block in
-            logits.withUnsafeMutableBufferPointer {
-              _ = $0.update(
-                fromContentsOf: UnsafeBufferPointer(start: block.base, count: block.columns))
-            }
-          }
-        }
+        try body(part, part.endIndex == tokens.count)
       }
     } catch {
       length = before
       throw error
     }
-    return tokens.isEmpty ? [] : logits
   }
 
-  private func step(_ tokens: ArraySlice<TokenID>) throws {
+  private func step(_ tokens: ArraySlice<TokenID>, draws: [TokenDraw] = []) throws {
     let kvLength = length + tokens.count
     let pages = Array(0..<(kvLength + Self.pageSize - 1) / Self.pageSize)
     let batch = try AttentionBatch(
       queries: RaggedIndex(lengths: [tokens.count]),
       pages: PageTable(requests: [(pages: pages, kvLength: kvLength)], pageSize: Self.pageSize))
-    try batches.run(ModelStep(tokens: Array(tokens), batch: batch))
+    var step = ModelStep(tokens: Array(tokens), batch: batch)
+    step.draws = draws
+    try batches.run(step)
     length = kvLength
   }
 }

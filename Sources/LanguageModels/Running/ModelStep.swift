@@ -1,4 +1,5 @@
 public import Attention
+public import Devices
 internal import Tensors
 public import Tokenizers
 
@@ -10,6 +11,11 @@ public struct ModelStep: Sendable {
   public var batch: AttentionBatch
   /// Branching drafts to verify, whose rows follow those of `batch`.
   public var trees: SpeculationBatch?
+  /// Tokens to draw from what follows some rows, where the runner does (``BatchRunner/drawsTokens``).
+  public var draws: [TokenDraw] = []
+  /// Rows that go on with a token which the runner's step before has drawn; what `tokens` has at their
+  /// places counts for nothing.
+  public var carried: [CarriedToken] = []
 
   /// A step.
   ///
@@ -39,4 +45,34 @@ public struct ModelStep: Sendable {
 
   /// Where every row's key and value are stored.
   var slots: [Int] { batch.newTokenSlots + (trees?.batch.newTokenSlots ?? []) }
+}
+
+/// A token to be drawn from the logits that follow a row of a step.
+public struct TokenDraw: Sendable, Hashable {
+  /// The row.
+  public var row: Int
+  /// Divides the logits; 0 takes the first of the largest.
+  public var temperature: Float
+  /// Which tokens may be drawn; `topP` is a share of what top-k leaves, whatever its order says.
+  public var filter: SamplingFilter
+  /// Where its random number is found.
+  public var random: CounterRandom.Point
+
+  /// A draw.
+  public init(
+    row: Int, temperature: Float, filter: SamplingFilter, random: CounterRandom.Point
+  ) {
+    (self.row, self.temperature, self.filter, self.random) = (row, temperature, filter, random)
+  }
+}
+
+/// A row's token that the step before has drawn, whether or not anybody has seen it yet.
+public struct CarriedToken: Sendable, Hashable {
+  /// The row.
+  public var row: Int
+  /// The place among that step's draws.
+  public var draw: Int
+
+  /// A row's token.
+  public init(row: Int, draw: Int) { (self.row, self.draw) = (row, draw) }
 }

@@ -103,13 +103,15 @@ extension CUDAOperators {
     let (length, bytes) = (storedType.blockLength, storedType.blockBytes)
     return """
       \(kernel("gather", """
-        const unsigned char* table, long long tableRows, const int* ids, float factor, Element* y,
-        long long yStride, int columns, int rows
+        const unsigned char* table, long long tableRows, const int* ids, const int* others, float factor,
+        Element* y, long long yStride, int columns, int rows
         """)) {
         for (long long i = (long long)blockIdx.x * blockDim.x + threadIdx.x;
              i < (long long)rows * columns; i += (long long)gridDim.x * blockDim.x) {
-          const long long row = i / columns, id = ids ? ids[row] : row;
+          const long long row = i / columns;
           const int column = (int)(i % columns);
+          long long id = ids ? ids[row] : row;
+          if (id < 0 && others) id = others[-1 - id];
           // Rows that the table does not have are 0.
           float x = 0.f;
           if (id >= 0 && id < tableRows)
@@ -127,17 +129,18 @@ extension CUDAOperators {
   ///   - table: Rows of whole blocks of the family's stored type, one after the other.
   ///   - tableRows: The rows of the table; a row that it does not have is 0.
   ///   - ids: 32-bit integers, one for each row of `y`; may be absent.
+  ///   - others: Where given, −1 − i of `ids` stands for the i-th of these.
   ///   - factor: What elements are multiplied by, √d for Gemma's embedding.
   ///   - y: Rows × columns, the table's columns.
   public func gather(
-    _ table: CUDAAddress, tableRows: Int, ids: CUDAAddress = .none, factor: Float = 1,
-    into y: CUDAMatrix
+    _ table: CUDAAddress, tableRows: Int, ids: CUDAAddress = .none, others: CUDAAddress = .none,
+    factor: Float = 1, into y: CUDAMatrix
   ) -> CUDALaunch {
     CUDALaunch(
       "gather", blocks: Self.blocks(elements: y.rows * y.columns),
       [
-        .address(table), .long(tableRows), .address(ids), .float(factor), .address(y.base),
-        .long(y.stride), .int(y.columns), .int(y.rows),
+        .address(table), .long(tableRows), .address(ids), .address(others), .float(factor),
+        .address(y.base), .long(y.stride), .int(y.columns), .int(y.rows),
       ])
   }
 }

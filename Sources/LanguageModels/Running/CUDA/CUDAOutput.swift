@@ -66,10 +66,14 @@ extension CUDAPass {
     return normed
   }
 
-  /// Waits for some of a result.
-  private func receive(_ address: CUDAAddress, bytes: Int, _ output: CUDAOutput) throws {
-    try device.stream.copy(
-      address, to: UnsafeMutableRawBufferPointer(rebasing: output.result.bytes[..<bytes]))
+  /// Waits for parts of a result, `bytes` of each.
+  private func receive(_ addresses: [CUDAAddress], bytes: Int, _ output: CUDAOutput) throws {
+    for (i, address) in addresses.enumerated() {
+      try device.stream.copy(
+        address,
+        to: UnsafeMutableRawBufferPointer(
+          rebasing: output.result.bytes[i * bytes..<(i + 1) * bytes]))
+    }
     try device.stream.synchronize()
   }
 
@@ -83,7 +87,7 @@ extension CUDAPass {
       let block = rows[start..<min(start + output.rows, rows.endIndex)]
       let normed = try gather(block, norm, output)
       let count = block.count * width
-      try receive(normed.base, bytes: count * weights.type.blockBytes, output)
+      try receive([normed.base], bytes: count * weights.type.blockBytes, output)
       let first = (start - rows.startIndex) * width
       switch weights.type {
       case .bfloat16:
@@ -109,11 +113,18 @@ extension CUDAPass {
     let columns = configuration.vocabularySize
     for start in stride(from: 0, to: rows.count, by: output.rows) {
       let places = start..<min(start + output.rows, rows.count)
-      let normed = try gather(rows[places], norm, output)
-      let logits = CUDAMatrix(output.logits.address, rows: places.count, columns: columns)
-      try layer.multiply(normed, into: logits, outputType: .float32)
-      try receive(
-        logits.base, bytes: places.count * columns * MemoryLayout<Float>.stride, output)
+      if let draws, self.places.areRows {
+        // They have been there since the step's tokens were drawn.
+        try receive(
+          rows[places].map { draws.logits(of: $0) },
+          bytes: columns * MemoryLayout<Float>.stride, output)
+      } else {
+        let normed = try gather(rows[places], norm, output)
+        let logits = CUDAMatrix(output.logits.address, rows: places.count, columns: columns)
+        try layer.multiply(normed, into: logits, outputType: .float32)
+        try receive(
+          [logits.base], bytes: places.count * columns * MemoryLayout<Float>.stride, output)
+      }
       guard let base = output.result.bytes.bindMemory(to: Float.self).baseAddress else { return }
       try body(places, MatrixView(base, rows: places.count, columns: columns))
     }

@@ -1,13 +1,14 @@
 import Attention
 import Devices
 import Tensors
+import Tokenizers
 
 /// A pass on a GPU: the residual stream in 32-bit floats, other activations in the weights' type.
 ///
 /// A step is planned on the processor, sent in one copy for each kind of attention, and computed while
 /// the next one may be planned. Steps in which every sequence has one row are captured as graphs, one for
-/// each power of two of rows: the first such step runs as it is asked for, which loads what it needs, the
-/// second is captured, and all later ones replay it.
+/// each power of two of rows, with the draws of tokens and without: the first such step runs as it is
+/// asked for, which loads what it needs, the second is captured, and all later ones replay it.
 final class CUDAPass: ForwardPass {
   let configuration: ModelConfiguration
   let weights: CUDAWeights
@@ -18,10 +19,16 @@ final class CUDAPass: ForwardPass {
   let capacity: Int
   /// The rows that layers compute, those of the step and some that belong to nobody.
   private(set) var rows = 0
-  /// Launches of whole steps, by their rows.
-  private var graphs: [Int: CUDAGraph] = [:]
-  /// Rows of which a step has been run.
-  private var warm: Set<Int> = []
+  /// Launches of whole steps.
+  private var graphs: [Launches: CUDAGraph] = [:]
+  /// What a step has been run of.
+  private var warm: Set<Launches> = []
+
+  /// What the launches of a step depend on.
+  private struct Launches: Hashable {
+    let rows: Int
+    let draws: Bool
+  }
 
   private let options: BatchRunner.Options
   private let host: CPUDevice
@@ -34,6 +41,10 @@ final class CUDAPass: ForwardPass {
   var output: CUDAOutput?
   /// The last normalised vectors that were asked for.
   var vectors: AlignedBuffer?
+  /// What tokens are drawn in; nil where none are, as on all ranks but the first.
+  let draws: CUDADraws?
+  /// Those of the last step.
+  private(set) var places = DrawPlaces()
 
   /// Attention where every sequence has one row, and where some have many.
   private let decode: CUDAStepAttention
@@ -94,17 +105,26 @@ final class CUDAPass: ForwardPass {
     let sequences = max(min(options.sequences ?? capacity, capacity), 1)
     let context = options.context ?? configuration.contextLength
     let pages = (context + options.pageSize - 1) / options.pageSize
-    func attention(sequences: Int, rows: Int, tileRows: Int) throws -> CUDAStepAttention {
+    func attention(sequences: Int, rows: Int, draws: Int, tileRows: Int) throws
+      -> CUDAStepAttention
+    {
       try CUDAStepAttention(
         configuration.attentionKinds.map {
           try configuration.variant($0, rotates: options.rotatesInAttention)
         }, configuration, type: type, options: options,
         bounds: Self.bounds(options, sequences: sequences, rows: rows, pages: pages),
-        tileRows: tileRows, on: device, host: host)
+        draws: draws, tileRows: tileRows, on: device, host: host)
     }
     let captured = min(sequences, Self.mostCaptured)
-    decode = try attention(sequences: captured, rows: Self.padded(captured), tileRows: 1)
-    prefill = try attention(sequences: sequences, rows: rows, tileRows: capacity)
+    let most = Self.padded(captured)
+    let drawn = device.group?.rank ?? 0 == 0 ? options.draws : 0
+    decode = try attention(
+      sequences: captured, rows: most, draws: drawn > 0 ? most : 0, tileRows: 1)
+    prefill = try attention(
+      sequences: sequences, rows: rows, draws: drawn, tileRows: capacity)
+    draws =
+      drawn > 0
+      ? try CUDADraws(rows: most, count: max(most, drawn), configuration, on: device) : nil
     self.attention = prefill
     (self.configuration, self.weights, self.device) = (configuration, weights, device)
     (self.options, self.host, self.memory) = (options, host, memory)
@@ -138,15 +158,26 @@ final class CUDAPass: ForwardPass {
     let isDecode =
       step.trees == nil && count <= decode.rows && count == step.batch.requestCount
       && (0..<count).allSatisfy { queries[$0].count == 1 }
+      && zip(step.draws, step.draws.dropFirst()).allSatisfy { $0.row < $1.row }
+    if let draws, !step.draws.isEmpty, !draws.hasRoom {
+      throw ModelError.draws("two steps' tokens wait to be asked for")
+    }
     rows = Self.padded(count)
     (plainRows, draftRows) = (queries.total, count - queries.total)
     attention = isDecode ? decode : prefill
-    try attention.update(step, rows: rows, on: device.stream)
+    let last = places
+    places = DrawPlaces(step, rows: isDecode ? rows : nil)
+    try attention.update(step, rows: rows, drawing: places, after: last, on: device.stream)
     if let trees = step.trees { try updateDrafts(trees) }
-    guard isDecode, !warm.insert(rows).inserted else { return try layers() }
-    let graph = try graphs[rows] ?? capture(layers)
-    graphs[rows] = graph
-    try device.stream.launch(graph)
+    let launches = Launches(rows: rows, draws: places.count > 0)
+    if isDecode, !warm.insert(launches).inserted {
+      let graph = try graphs[launches] ?? capture(layers)
+      graphs[launches] = graph
+      try device.stream.launch(graph)
+    } else {
+      try layers()
+    }
+    try draws?.send(places)
   }
 
   private func capture(_ layers: () throws -> Void) throws -> CUDAGraph {
@@ -172,7 +203,7 @@ final class CUDAPass: ForwardPass {
     let bounds = Self.bounds(options, sequences: capacity, rows: capacity, pages: pages)
     return try CUDAStepAttention(
       configuration.attentionKinds.map(configuration.treeVariant), configuration,
-      type: weights.type, options: options, bounds: bounds, tileRows: 8,
+      type: weights.type, options: options, bounds: bounds, draws: 0, tileRows: 8,
       // A bit for each row and key, whole bytes for each sequence, their offsets, and alignment.
       dataBytes: capacity * (context / 8 + 16) + 4096, on: device, host: host)
   }
@@ -181,10 +212,11 @@ final class CUDAPass: ForwardPass {
 
   func embed(_ table: Table, scale: Float) throws {
     let table = weights.tables[table.index]
-    let (tokens, hidden) = (attention.tokens, matrix(.hidden))
+    let (tokens, hidden) = (attention.address(of: .tokens), matrix(.hidden))
     try table.kernels.launch(on: device.stream) {
       $0.gather(
-        table.memory.address, tableRows: table.rows, ids: tokens, factor: scale, into: hidden)
+        table.memory.address, tableRows: table.rows, ids: tokens,
+        others: draws?.lastTokens ?? .none, factor: scale, into: hidden)
     }
   }
 
@@ -259,7 +291,7 @@ final class CUDAPass: ForwardPass {
       try launch(kernels.rotary) {
         $0.rotate(
           matrix(x), heads: x.heads(configuration), configuration.attentionKinds[kind].rotary,
-          turns: turns[kind].address, positions: attention.positions)
+          turns: turns[kind].address, positions: attention.address(of: .positions))
       }
     }
   }
@@ -268,8 +300,9 @@ final class CUDAPass: ForwardPass {
     let pages = pool.layers[layer]
     try launch(kernels.pages) {
       $0.append(
-        matrix(.keys), to: pages.keys, matrix(.values), to: pages.values, slots: attention.slots,
-        pageSize: options.pageSize, heads: configuration.kvHeadCount)
+        matrix(.keys), to: pages.keys, matrix(.values), to: pages.values,
+        slots: attention.address(of: .slots), pageSize: options.pageSize,
+        heads: configuration.kvHeadCount)
     }
   }
 
@@ -292,6 +325,25 @@ final class CUDAPass: ForwardPass {
   func copyPage(_ source: Int, to target: Int) throws {
     try pool.copyPage(source, to: target, on: device.stream)
   }
+
+  var drawsTokens: Bool { draws != nil }
+
+  func draw(normalisedBy norm: Norm, _ output: Linear) throws {
+    guard let draws, places.count > 0 else { return }
+    try draws.draw(places, attention.inputs, at: attention.base, from: matrix(.hidden)) {
+      vectors, logits in
+      var normed = matrix(.normed)
+      normed.rows = vectors.rows
+      try launch(kernels.hiddenNorm) {
+        $0.rmsNorm(
+          vectors, weight: weight(norm), epsilon: configuration.normEpsilon, into: normed)
+      }
+      try weights.linears[output.index].weights.multiply(
+        normed, into: logits, outputType: .float32)
+    }
+  }
+
+  func drawnTokens() throws -> [TokenID?] { try draws?.receive() ?? [] }
 
   // MARK: - Places
 

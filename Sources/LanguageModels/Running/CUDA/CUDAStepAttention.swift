@@ -2,8 +2,7 @@ import Attention
 import Devices
 import Tensors
 
-/// Attention of the steps within some bounds, for each kind of layers, and the step's other inputs:
-/// token, position and slot of every row.
+/// Attention of the steps within some bounds, for each kind of layers, and the step's other inputs.
 ///
 /// A step is one copy for each kind. Everything lies at the same places for all steps, so that what has
 /// been captured of one serves others.
@@ -12,50 +11,53 @@ final class CUDAStepAttention {
   let kinds: [CUDAAttention]
   /// The most rows of a step.
   let rows: Int
-  /// The bytes of the rows' numbers of one sort.
-  private let section: Int
+  /// Where the rows' and the draws' numbers lie.
+  let inputs: CUDAStepInputs
 
   /// Takes all memory that steps within the bounds need.
   ///
   /// - Parameters:
   ///   - variants: For each kind of attention.
+  ///   - draws: The most tokens that a step draws.
   ///   - tileRows: The rows of a sequence that the kernels' tiles should suit.
   ///   - dataBytes: The most that a step's masks take.
   init(
     _ variants: [AttentionVariant], _ configuration: ModelConfiguration, type: ElementType,
-    options: BatchRunner.Options, bounds: AttentionBounds, tileRows: Int, dataBytes: Int = 0,
-    on device: CUDADevice, host: CPUDevice
+    options: BatchRunner.Options, bounds: AttentionBounds, draws: Int, tileRows: Int,
+    dataBytes: Int = 0, on device: CUDADevice, host: CPUDevice
   ) throws {
     rows = bounds.queryRows
-    let section = (rows * MemoryLayout<Int32>.stride + 255) / 256 * 256
-    self.section = section
+    let inputs = CUDAStepInputs(rows: rows, draws: draws)
+    self.inputs = inputs
     kinds = try variants.map { variant in
       try CUDAAttention(
         device.context, host: host, shape: configuration.attentionShape, variant: variant,
         queryType: type, storedType: options.kvType, bounds: bounds, tileRows: tileRows,
-        composition: options.composition, dataBytes: dataBytes, inputBytes: 3 * section
+        composition: options.composition, dataBytes: dataBytes, inputBytes: inputs.byteCount
       ) { source throws(CUDAFailure) in try device.module(source) }
     }
   }
 
-  /// Where the rows' tokens, positions and slots lie on the device, 32-bit integers.
-  var tokens: CUDAAddress { kinds[0].inputs }
-  var positions: CUDAAddress { tokens.advanced(by: section) }
-  var slots: CUDAAddress { tokens.advanced(by: 2 * section) }
+  /// Where the first list of the step's numbers lies on the device, and where another one does.
+  var base: CUDAAddress { kinds[0].inputs }
+  func address(of list: CUDAStepInputs.List) -> CUDAAddress {
+    base.advanced(by: inputs.offset(of: list))
+  }
 
   /// Plans a step and sends it to the device.
   ///
-  /// - Parameter rows: As many as the layers compute; those that the step does not have are stored nowhere.
-  func update(_ step: ModelStep, rows: Int, on stream: CUDAStream) throws {
-    let lists = [step.tokens, step.positions.map { Int32($0) }, step.slots.map { Int32($0) }]
+  /// - Parameters:
+  ///   - rows: As many as the layers compute.
+  ///   - places: Where its draws are made.
+  ///   - last: Where those of the step before were.
+  func update(
+    _ step: ModelStep, rows: Int, drawing places: DrawPlaces, after last: DrawPlaces,
+    on stream: CUDAStream
+  ) throws {
     for (i, attention) in kinds.enumerated() {
       try attention.update(step.batch, on: stream) { memory in
         guard i == 0 else { return }
-        for (part, (list, filler)) in zip(lists, [Int32(0), 0, -1]).enumerated() {
-          let place = UnsafeMutableRawBufferPointer(rebasing: memory[(part * section)...])
-            .bindMemory(to: Int32.self)
-          for row in 0..<rows { place[row] = row < list.count ? list[row] : filler }
-        }
+        inputs.write(step, rows: rows, drawing: places, after: last, to: memory)
       }
     }
   }
