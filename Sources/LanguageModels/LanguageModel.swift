@@ -14,6 +14,8 @@ public final class LanguageModel: Sendable {
   public let gpu: CUDADevice?
   /// The ranks that share the model; nil where there is one alone.
   let parallelism: TensorParallelism?
+  /// Whether each rank computes some tokens' logits.
+  let sharesVocabulary: Bool
   /// The weights, on the device that runs the model.
   let weights: any ModelWeights
   private let embedding: Table
@@ -69,7 +71,10 @@ public final class LanguageModel: Sendable {
     blocks = try (0..<configuration.layerCount).map { try architecture.block(loader, layer: $0) }
     outputNorm = try loader.norm("output_norm")
     // Without an output matrix of its own a model uses the embedding's (arXiv 1608.05859).
-    output = try loader.linear(loader.optional("output.weight", shape: shape) ?? vectors)
+    let outputs = try loader.optional("output.weight", shape: shape) ?? vectors
+    sharesVocabulary = gpu == nil && parallelism?.count ?? 1 > 1
+    output = try loader.linear(
+      outputs, rows: sharesVocabulary ? part.vocabulary : 0..<outputs.rows)
     weights = loader.weights
   }
 

@@ -71,6 +71,8 @@ import TestModels
       #expect(Self.areClose(found[0] ?? [], whole))
       // Two sums a layer and step: the work really is divided.
       #expect(ranks.sumCount == 2 * 2 * 3)
+      // And so are the logits after each of three steps.
+      #expect(ranks.gatherCount == 3)
     }
   }
 
@@ -167,6 +169,7 @@ import TestModels
     let count: Int
     func addUp(_ values: UnsafeMutableBufferPointer<Float>) {}
     func addUp(_ values: UnsafeMutableBufferPointer<Double>) {}
+    func gather(_ values: UnsafeMutableBufferPointer<Float>, counts: [Int]) {}
     func broadcast(_ bytes: UnsafeMutableRawBufferPointer) {}
     func abort(_ reason: String) {}
   }

@@ -14,6 +14,7 @@ package final class ThreadRanks: @unchecked Sendable {
   private var taken = 0
   private var reason: String?
   private var sums = 0
+  private var gathers = 0
 
   /// A rank has ended all of them.
   package struct Aborted: Error {
@@ -28,6 +29,9 @@ package final class ThreadRanks: @unchecked Sendable {
 
   /// How many sums the ranks have made.
   package var sumCount: Int { condition.withLock { sums } }
+
+  /// How often rank 0 has collected the ranks' values.
+  package var gatherCount: Int { condition.withLock { gathers } }
 
   /// Runs a body on a thread for each rank, and returns what each came to.
   package func run<R: Sendable>(_ body: @escaping @Sendable (any Communicator) throws -> R)
@@ -69,6 +73,14 @@ package final class ThreadRanks: @unchecked Sendable {
 
     func broadcast(_ bytes: UnsafeMutableRawBufferPointer) throws {
       bytes.copyBytes(from: try ranks.exchange(Array(bytes), rank, isSum: false)[0])
+    }
+
+    func gather(_ values: UnsafeMutableBufferPointer<Float>, counts: [Int]) throws {
+      let own = UnsafeRawBufferPointer(values).prefix(counts[rank] * MemoryLayout<Float>.stride)
+      let all = try ranks.exchange(Array(own), rank, isSum: false)
+      guard rank == 0 else { return }
+      UnsafeMutableRawBufferPointer(values).copyBytes(from: all.joined())
+      ranks.condition.withLock { ranks.gathers += 1 }
     }
 
     func abort(_ reason: String) {

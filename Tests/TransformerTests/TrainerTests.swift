@@ -91,6 +91,7 @@ import Transformer
 
     func addUp(_ values: UnsafeMutableBufferPointer<Double>) {}
 
+    func gather(_ values: UnsafeMutableBufferPointer<Float>, counts: [Int]) {}
     func broadcast(_ bytes: UnsafeMutableRawBufferPointer) {}
 
     func abort(_ reason: String) {}

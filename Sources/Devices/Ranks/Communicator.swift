@@ -13,6 +13,12 @@ public protocol Communicator: Sendable {
   func addUp(_ values: UnsafeMutableBufferPointer<Double>) throws
   /// Replaces every rank's bytes by rank 0's; the others may wait long for them.
   func broadcast(_ bytes: UnsafeMutableRawBufferPointer) throws
+  /// Collects all ranks' values on rank 0.
+  ///
+  /// - Parameters:
+  ///   - values: This rank's; on rank 0 with room for the other ranks' behind them, in their order.
+  ///   - counts: How many each rank has.
+  func gather(_ values: UnsafeMutableBufferPointer<Float>, counts: [Int]) throws
   /// Ends all ranks, wherever they are: where one cannot go on, the others would wait forever.
   func abort(_ reason: String)
 }

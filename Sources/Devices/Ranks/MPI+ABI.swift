@@ -74,6 +74,11 @@ extension MPI {
       @convention(c) (
         UnsafeMutableRawPointer?, Int32, UInt, Int32, UInt, UnsafeMutablePointer<UInt>
       ) -> Int32
+    let gather:
+      @convention(c) (
+        UnsafeRawPointer?, Int32, UInt, UnsafeMutableRawPointer?, UnsafePointer<Int32>,
+        UnsafePointer<Int32>, UInt, Int32, UInt, UnsafeMutablePointer<UInt>
+      ) -> Int32
     let test:
       @convention(c) (UnsafeMutablePointer<UInt>, UnsafeMutablePointer<Int32>, UInt) -> Int32
     let abort: @convention(c) (UInt, Int32) -> Int32
@@ -85,6 +90,7 @@ extension MPI {
       size = try library.function("MPI_Comm_size")
       allReduce = try library.function("MPI_Iallreduce")
       broadcast = try library.function("MPI_Ibcast")
+      gather = try library.function("MPI_Igatherv")
       test = try library.function("MPI_Test")
       abort = try library.function("MPI_Abort")
       finalize = try library.function("MPI_Finalize")

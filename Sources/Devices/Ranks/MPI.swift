@@ -141,6 +141,25 @@ public final class MPI: Communicator {
     }
   }
 
+  /// Collects all processes' values behind process 0's.
+  public func gather(_ values: UnsafeMutableBufferPointer<Float>, counts: [Int]) throws(Failure) {
+    let counts = counts.map { Int32($0) }
+    var offsets: [Int32] = [0]
+    for count in counts { offsets.append((offsets.last ?? 0) + count) }
+    let own: UnsafeRawPointer? =
+      rank == 0
+      ? UnsafeRawPointer(bitPattern: abi.inPlace) : UnsafeRawPointer(values.baseAddress)
+    var request: UInt = 0
+    try Self.check(
+      "MPI_Igatherv",
+      calls.gather(
+        own, counts[rank], abi.float, values.baseAddress, counts, offsets, abi.float, 0, abi.world,
+        &request))
+    // What the call reads has to be there until it has ended.
+    try wait(&request)
+    withExtendedLifetime((counts, offsets)) {}
+  }
+
   /// The most elements of one call.
   private static let most = 1 << 26
 

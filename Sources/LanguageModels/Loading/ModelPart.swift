@@ -19,6 +19,8 @@ struct ModelPart: Sendable, Hashable {
   let kvHeads: Share
   /// The feed-forward layers' inner elements.
   let feedForward: Share
+  /// The tokens whose logits it computes.
+  let vocabulary: Range<Int>
 
   /// A rank's part.
   ///
@@ -45,6 +47,7 @@ struct ModelPart: Sendable, Hashable {
       )
     }
     feedForward = Share(taken: Self.deal(units, rank, ranks), count: units).times(unit)
+    vocabulary = Self.vocabulary(configuration.vocabularySize, of: ranks)[rank]
     if ranks <= kvHeads {
       self.kvHeads = Share(taken: Self.deal(kvHeads, rank, ranks), count: kvHeads)
       queryHeads = self.kvHeads.times(group)
@@ -63,6 +66,15 @@ struct ModelPart: Sendable, Hashable {
     queryHeads = Share(
       taken: head * group + queries.lowerBound..<head * group + queries.upperBound,
       count: configuration.headCount)
+  }
+
+  /// The tokens whose logits each rank computes, in whole panels of sixteen.
+  static func vocabulary(_ size: Int, of ranks: Int) -> [Range<Int>] {
+    let panel = 16
+    return (0..<ranks).map { rank in
+      let panels = deal((size + panel - 1) / panel, rank, ranks)
+      return min(panels.lowerBound * panel, size)..<min(panels.upperBound * panel, size)
+    }
   }
 
   /// One rank's of `count` things in order, the first ranks getting one more than the last where needed.

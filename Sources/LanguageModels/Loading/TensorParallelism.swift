@@ -5,8 +5,9 @@ import Tensors
 /// One of several ranks that compute a model together (Megatron-LM, arXiv 1909.08053, §3).
 ///
 /// A rank has some of the heads and some of the feed-forward layers' inner elements: rows of the
-/// weights that make them, columns of those that use them. Each branch ends with a sum over the ranks;
-/// everything else every rank computes for itself.
+/// weights that make them, columns of those that use them. Each branch ends with a sum over the ranks. On
+/// processors a rank also has some of the vocabulary's logits, which rank 0 collects; everything else every
+/// rank computes for itself.
 ///
 /// Rank 0 decides what is computed: its runners tell the others, which do the same in
 /// ``LanguageModel/follow(device:)`` until rank 0 calls ``end()``.
@@ -38,6 +39,28 @@ public final class TensorParallelism: Sendable {
         try communicator.addUp(
           UnsafeMutableBufferPointer(start: matrix.row(row), count: matrix.columns))
       }
+    }
+  }
+
+  /// Collects a matrix whose columns ranks share: rank 0's `whole` becomes all of it.
+  ///
+  /// - Parameters:
+  ///   - part: This rank's columns, without gaps between rows; on rank 0 with room for all.
+  ///   - widths: The columns of each rank.
+  func gather(_ part: MatrixView, widths: [Int], into whole: MatrixView) throws {
+    let counts = widths.map { part.rows * $0 }
+    try communicator.gather(
+      UnsafeMutableBufferPointer(
+        start: part.base, count: rank == 0 ? counts.reduce(0, +) : counts[rank]),
+      counts: counts)
+    guard rank == 0, part.base != whole.base else { return }
+    var (from, column) = (part.base, 0)
+    for width in widths {
+      for row in 0..<part.rows {
+        (whole.row(row) + column).update(from: from, count: width)
+        from += width
+      }
+      column += width
     }
   }
 
@@ -115,6 +138,8 @@ extension LanguageModel {
       case .step(let number, let step): try runner(number).run(step)
       case .copyPage(let number, let source, let target):
         try runner(number).copyPage(Int(source), to: Int(target))
+      case .logits(let number, let rows):
+        try runner(number).logits(of: rows.map { Int($0) }) { _, _ in }
       case .end: return
       }
     }

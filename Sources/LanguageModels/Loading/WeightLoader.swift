@@ -56,12 +56,16 @@ final class WeightLoader {
   func linear(_ name: String, outputs: Share, inputs: Int) throws -> Linear {
     let tensor = try required(name + ".weight", shape: [outputs.count, inputs])
     let bias = try vector(name + ".bias", count: outputs.count)
-    let rows = outputs.taken
+    return try linear(
+      tensor, rows: outputs.taken, bias: bias.map { Array($0[outputs.taken]) })
+  }
+
+  /// The weights of some outputs of a linear layer.
+  func linear(_ tensor: StoredTensor, rows: Range<Int>, bias: [Float]? = nil) throws -> Linear {
     let bytes = tensor.rowBytes * rows.lowerBound..<tensor.rowBytes * rows.upperBound
     return try linear(
-      tensor, rows: rows.count, columns: inputs,
-      bytes: UnsafeRawBufferPointer(rebasing: tensor.bytes[bytes]),
-      bias: bias.map { Array($0[rows]) })
+      tensor, rows: rows.count, columns: tensor.columns,
+      bytes: UnsafeRawBufferPointer(rebasing: tensor.bytes[bytes]), bias: bias)
   }
 
   /// This rank's weights of a linear layer whose inputs ranks share; the first one has the bias, which

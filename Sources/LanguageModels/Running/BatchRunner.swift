@@ -153,8 +153,21 @@ public final class BatchRunner {
   public func logits(
     of rows: [Int], _ body: (_ places: Range<Int>, _ logits: MatrixView) throws -> Void
   ) throws {
-    try model.logits(pass, of: rows, body)
+    guard model.sharesVocabulary else { return try model.logits(pass, of: rows, body) }
+    // The other ranks are told of a block at a time, and wait for nobody while rank 0 looks at it.
+    let most = max(min(options.rows, Self.sharedRows), 1)
+    for start in stride(from: 0, to: rows.count, by: most) {
+      let places = start..<min(start + most, rows.count)
+      var found: MatrixView?
+      try lead(.logits(number, rows[places].map { Int32($0) })) {
+        try model.logits(pass, of: Array(rows[places])) { _, block in found = block }
+      }
+      if let found { try body(places, found) }
+    }
   }
+
+  /// The most rows of which ranks compute logits together.
+  private static let sharedRows = 64
 
   /// The last layer's hidden vectors of some rows of the last step, normalised: [rows × width].
   ///

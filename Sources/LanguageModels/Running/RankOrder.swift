@@ -8,6 +8,7 @@ enum RankOrder {
   case dropRunner(Int32)
   case step(Int32, ModelStep)
   case copyPage(Int32, source: Int32, target: Int32)
+  case logits(Int32, [Int32])
   case end
 
   /// The order as 32-bit numbers.
@@ -24,6 +25,9 @@ enum RankOrder {
     case .copyPage(let number, let source, let target):
       writer.words += [3, number, source, target]
     case .end: writer.words.append(4)
+    case .logits(let number, let rows):
+      writer.words += [5, number]
+      writer.write(rows)
     }
     return writer.words
   }
@@ -38,6 +42,7 @@ enum RankOrder {
     case 3:
       self = .copyPage(try reader.next(), source: try reader.next(), target: try reader.next())
     case 4: self = .end
+    case 5: self = .logits(try reader.next(), Array(try reader.list()))
     case let other: throw ModelError.ranks("rank 0 sent an unknown order \(other)")
     }
   }

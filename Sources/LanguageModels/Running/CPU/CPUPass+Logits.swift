@@ -19,6 +19,9 @@ extension CPUPass {
     of rows: [Int], normalisedBy norm: Norm, _ output: Linear,
     _ body: (_ places: Range<Int>, _ logits: MatrixView) throws -> Void
   ) throws {
+    if let parallelism = weights.parallelism, parallelism.count > 1 {
+      return try logits(of: rows, normalisedBy: norm, output, with: parallelism, body)
+    }
     guard let memory = logitBlock(rows: rows.count) else { return }
     for start in stride(from: 0, to: rows.count, by: memory.rows) {
       let places = start..<min(start + memory.rows, rows.count)
@@ -28,6 +31,28 @@ extension CPUPass {
         isRowInvariant: isBatchInvariant)
       try body(places, block)
     }
+  }
+
+  /// Of rows that are one block, each rank computes some columns; rank 0 calls `body` with all.
+  private func logits(
+    of rows: [Int], normalisedBy norm: Norm, _ output: Linear,
+    with parallelism: TensorParallelism,
+    _ body: (_ places: Range<Int>, _ logits: MatrixView) throws -> Void
+  ) throws {
+    let columns = configuration.vocabularySize
+    let widths = ModelPart.vocabulary(columns, of: parallelism.count).map(\.count)
+    // One row needs no rearranging.
+    let count = (rows.count > 1 ? 2 : 1) * rows.count * columns
+    let needed = count * MemoryLayout<Float>.stride
+    if logitMemory.bytes.count < needed { logitMemory = AlignedBuffer(byteCount: needed) }
+    guard !rows.isEmpty, let base = logitMemory.elements(Float.self).baseAddress else { return }
+    let part = MatrixView(base, rows: rows.count, columns: widths[parallelism.rank])
+    let whole = MatrixView(
+      rows.count > 1 ? base + rows.count * columns : base, rows: rows.count, columns: columns)
+    weights.linears[output.index].multiply(
+      try hidden(of: rows[...], normalisedBy: norm), into: part, isRowInvariant: isBatchInvariant)
+    try parallelism.gather(part, widths: widths, into: whole)
+    if parallelism.rank == 0 { try body(rows.indices, whole) }
   }
 
   /// A block for the logits of at most `rows` rows: the layers' scratch space, which is free by then,
