@@ -169,6 +169,13 @@ struct EngineCase {
   /// The share of tokens that differ.
   func check(_ device: CheckDevice) throws -> Double {
     let before = stub_cuda_alive()
+    // The engine's thread gives everything back when it has ended.
+    defer {
+      for _ in 0..<1000
+      where device.stub != nil && stub_cuda_alive() > before + device.moduleCount {
+        usleep(1000)
+      }
+    }
     let all = Array(requests.indices)
     var (expected, found) = try TinyModel().withFile { path in
       let gpu = try device.models()
@@ -193,10 +200,6 @@ struct EngineCase {
       guard case .left = request else { continue }
       expected[2 * number] = expected[2 * number].map { Array($0.prefix(4)) }
       found[2 * number] = found[2 * number].map { Array($0.prefix(4)) }
-    }
-    // The engine's thread gives everything back when it has ended.
-    for _ in 0..<1000 where device.stub != nil && stub_cuda_alive() > before + device.moduleCount {
-      usleep(1000)
     }
     try device.synchronize()
     let different = expected.reduce(0) { sum, entry in
