@@ -1,3 +1,4 @@
+import Attention
 import CMicrokernels
 import Devices
 import Glibc
@@ -139,35 +140,51 @@ extension Checker {
         source: UInt16((isRow ? SWA_TILE_ROW : SWA_TILE_EXTERNAL).rawValue),
         index: UInt16(isRow ? 0 : min(number, max(operands.count - 1, 0))))
     }
-    let count = out.count
-    floats.withUnsafeBufferPointer { floats in
-      guard let base = floats.baseAddress else { return }
-      let externals = (0..<max(operands.count, 1)).map {
-        swa_tile_external(base: base + $0 * (operands.isEmpty ? 0 : pitch), pitch: 0)
-      }
-      let pointers = [pointer]
-      let bits = [bit]
-      out.withUnsafeMutableBufferPointer { out in
-        externals.withUnsafeBufferPointer { externals in
-          rows.withUnsafeBufferPointer { rows in
-            pointers.withUnsafeBufferPointer { pointers in
-              bits.withUnsafeBufferPointer { bits in
-                var memory = swa_tile_memory()
-                memory.block = out.baseAddress
-                memory.externals = externals.baseAddress
-                memory.row_values = rows.baseAddress
-                memory.row_pointers = pointers.baseAddress
-                memory.row_bits = bits.baseAddress
-                memory.first = first
-                memory.masked = -.infinity
-                var step = swa_tile_step(
-                  op: UInt16(op.rawValue), target: 0, a: operand(0), b: operand(1), c: operand(2))
-                devices[side].attentionKernels.run_tile?(&step, 1, &memory, 1, count)
+    let step = swa_tile_step(
+      op: UInt16(op.rawValue), target: 0, a: operand(0), b: operand(1), c: operand(2))
+    let externals = max(operands.count, 1)
+    let distance = operands.isEmpty ? 0 : pitch
+    func run(_ out: inout [Float], _ execute: (inout swa_tile_memory, _ width: Int) -> Void) {
+      let (pointers, bits, width) = ([pointer], [bit], out.count)
+      floats.withUnsafeBufferPointer { floats in
+        guard let base = floats.baseAddress else { return }
+        let externals = (0..<externals).map {
+          swa_tile_external(base: base + $0 * distance, pitch: 0)
+        }
+        out.withUnsafeMutableBufferPointer { out in
+          externals.withUnsafeBufferPointer { externals in
+            rows.withUnsafeBufferPointer { rows in
+              pointers.withUnsafeBufferPointer { pointers in
+                bits.withUnsafeBufferPointer { bits in
+                  var memory = swa_tile_memory()
+                  memory.block = out.baseAddress
+                  memory.externals = externals.baseAddress
+                  memory.row_values = rows.baseAddress
+                  memory.row_pointers = pointers.baseAddress
+                  memory.row_bits = bits.baseAddress
+                  memory.first = first
+                  memory.masked = -.infinity
+                  execute(&memory, width)
+                }
               }
             }
           }
         }
       }
+    }
+    var compiled = out
+    run(&out) { memory, width in
+      withUnsafePointer(to: step) {
+        devices[side].attentionKernels.run_tile?($0, 1, &memory, 1, width)
+      }
+    }
+    // Machine code does the same, to the bit; NaN where it does not, or a number where NaN is right.
+    guard devices[side].compilesPrograms, let code = TileCode([step], layout: TileLayout()) else {
+      return
+    }
+    run(&compiled) { memory, width in _ = code.view.run(&memory, rows: 1, width: width) }
+    for i in out.indices where out[i].bitPattern != compiled[i].bitPattern {
+      out[i] = out[i].isNaN ? compiled[i] : .nan
     }
   }
 

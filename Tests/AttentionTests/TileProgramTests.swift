@@ -7,109 +7,24 @@ import Testing
 @Suite struct TileProgramTests {
   static let levels = InstructionSet.available
 
-  /// Programs over a block, four registers and one that stands for results handed on.
-  private struct Case {
-    static let pitch = 144
-    static let rows = 13
-    static let size = pitch * rows
-    static let handed = 5
-    var steps: [swa_tile_step] = []
-    /// The same without results that are handed on in registers.
-    var single: [swa_tile_step] = []
-    var floats: [Float]
-
-    static let operations: [swa_tile_op] = [
-      SWA_TILE_ADD, SWA_TILE_SUBTRACT, SWA_TILE_MULTIPLY, SWA_TILE_DIVIDE, SWA_TILE_MINIMUM,
-      SWA_TILE_MAXIMUM, SWA_TILE_LESS, SWA_TILE_LESS_OR_EQUAL, SWA_TILE_EQUAL, SWA_TILE_AND,
-      SWA_TILE_OR, SWA_TILE_NEGATE, SWA_TILE_ABSOLUTE, SWA_TILE_EXP, SWA_TILE_LOG, SWA_TILE_TANH,
-      SWA_TILE_SIGMOID, SWA_TILE_SQUARE_ROOT, SWA_TILE_FLOOR, SWA_TILE_NOT, SWA_TILE_SINE,
-      SWA_TILE_COPY, SWA_TILE_MULTIPLY_ADD, SWA_TILE_ADD_PRODUCT, SWA_TILE_MULTIPLY_SUBTRACT,
-      SWA_TILE_SUBTRACT_PRODUCT, SWA_TILE_SELECT, SWA_TILE_MASK, SWA_TILE_MASK_LESS,
-      SWA_TILE_MASK_LESS_OR_EQUAL, SWA_TILE_MASK_EQUAL, SWA_TILE_IOTA,
-    ]
-
-    init(seed: UInt64, steps count: Int, blocksOnly: Bool) {
-      var random = Random(seed)
-      // The block, registers 1 to 5, an external block, columns and row values.
-      floats = (0..<8 * Self.size).map { _ in random.float() * 2 }
-      func operand() -> swa_tile_operand {
-        var sources = [SWA_TILE_REGISTER, SWA_TILE_EXTERNAL]
-        if !blocksOnly { sources += [SWA_TILE_REGISTER, SWA_TILE_COLUMN, SWA_TILE_ROW] }
-        let source = sources.randomElement(using: &random)
-        let index = source == SWA_TILE_EXTERNAL ? 0 : UInt16.random(in: 0...4, using: &random)
-        return swa_tile_operand(source: UInt16((source ?? SWA_TILE_ROW).rawValue), index: index)
-      }
-      var chained = 0
-      for _ in 0..<count {
-        let op = Self.operations.randomElement(using: &random) ?? SWA_TILE_COPY
-        let isMask = op.rawValue >= SWA_TILE_MASK.rawValue
-        var step = swa_tile_step(
-          op: UInt16(op.rawValue), target: isMask ? 0 : UInt16.random(in: 0...4, using: &random),
-          a: operand(), b: operand(), c: operand())
-        var alone = step
-        chained = swa_tile_reads(op) ? 0 : chained + 1
-        if chained > 0, chained % Int(SWA_TILE_CHAIN) != 1, Bool.random(using: &random),
-          let last = single.last
-        {
-          step.a = swa_tile_operand(source: UInt16(SWA_TILE_LAST.rawValue), index: 0)
-          alone.a = swa_tile_operand(source: UInt16(SWA_TILE_REGISTER.rawValue), index: last.target)
-          let isMask = last.op >= SWA_TILE_MASK.rawValue
-          if !isMask, Bool.random(using: &random) {
-            steps[steps.count - 1].target = UInt16(SWA_TILE_NOWHERE)
-            single[single.count - 1].target = UInt16(Self.handed)
-            alone.a.index = UInt16(Self.handed)
-          }
-        }
-        steps.append(step)
-        single.append(alone)
-      }
-    }
-
-    /// The block and registers 1 to 4 after a program, some steps at a time.
-    func run(
-      _ steps: [swa_tile_step], atOnce count: Int, rows: Int, width: Int, pitch: Int,
-      _ kernels: swa_attention_kernels
-    ) -> ArraySlice<UInt32> {
-      var floats = floats
-      floats.withUnsafeMutableBufferPointer { floats in
-        guard let base = floats.baseAddress else { return }
-        var external = swa_tile_external(base: base + 6 * Self.size, pitch: pitch)
-        withUnsafePointer(to: &external) { external in
-          var memory = swa_tile_memory()
-          (memory.block, memory.block_pitch) = (base, pitch)
-          (memory.registers, memory.register_pitch) = (base + Self.size, pitch)
-          memory.register_size = Self.size
-          memory.columns = UnsafePointer(base + 7 * Self.size)
-          memory.column_pitch = Self.pitch
-          memory.row_values = UnsafePointer(base + 7 * Self.size + 5 * Self.pitch)
-          memory.row_value_pitch = Self.rows
-          memory.externals = external
-          (memory.first, memory.masked) = (7, -.infinity)
-          steps.withUnsafeBufferPointer { steps in
-            for first in stride(from: 0, to: steps.count, by: count) {
-              kernels.run_tile(
-                steps.baseAddress.map { $0 + first }, min(count, steps.count - first), &memory,
-                rows, width)
-            }
-          }
-        }
-      }
-      return floats.map(\.bitPattern)[..<(5 * Self.size)]
-    }
-  }
-
   @Test(arguments: levels)
   func chainsAreTheirSteps(level: InstructionSet) throws {
     let kernels = try CPUDevice(threads: 1, instructionSet: level).attentionKernels
     for seed in 0..<60 {
-      let one = Case(
+      let one = TileProgramCase(
         seed: UInt64(seed), steps: seed % 3 == 0 ? 70 : 1 + seed % 9, blocksOnly: seed % 4 == 1)
       for (rows, width) in [(1, 16), (3, 48), (13, 112), (12, 128), (5, 144), (8, 16), (13, 32)] {
-        for pitch in [width, Case.pitch] {
-          let whole = one.run(
-            one.steps, atOnce: one.steps.count, rows: rows, width: width, pitch: pitch, kernels)
-          let single = one.run(
-            one.single, atOnce: 1, rows: rows, width: width, pitch: pitch, kernels)
+        for pitch in [width, TileProgramCase.pitch] {
+          func run(_ steps: [swa_tile_step], atOnce count: Int) -> [UInt32] {
+            one.run(rows: rows, pitch: pitch) { memory in
+              for first in stride(from: 0, to: steps.count, by: count) {
+                let some = Array(steps[first..<min(first + count, steps.count)])
+                kernels.run_tile(some, some.count, &memory, rows, width)
+              }
+            }
+          }
+          let whole = run(one.steps, atOnce: one.steps.count)
+          let single = run(one.single, atOnce: 1)
           #expect(whole == single, "seed \(seed), \(rows) x \(width), pitch \(pitch)")
         }
       }

@@ -3,22 +3,34 @@ internal import Devices
 internal import Tensors
 
 extension BlockProgram {
-  /// The steps at addresses that threads share.
+  /// The steps at addresses that threads share, and as machine code where they can be.
   final class Executable {
     private let steps = Section<swa_tile_step>()
     private let columnSteps = Section<swa_tile_step>()
     private let pointers = Section<Pointer>()
     private let tokens: ScalarProgram.Executable
+    private let code: TileCode?
+    private let columnCode: TileCode?
     let registerCount: Int
     let columnCount: Int
 
-    init(_ program: BlockProgram) {
+    /// - Parameter layout: The memory of its runs, where it is to be compiled.
+    init(_ program: BlockProgram, compiledFor layout: TileLayout?) {
       steps.assign(program.steps)
       columnSteps.assign(program.columnSteps)
       pointers.assign(program.pointers)
       tokens = ScalarProgram.Executable(program.tokens)
       registerCount = program.registerCount
       columnCount = program.columnCount
+      code = layout.flatMap { layout in
+        TileCode(program.steps, keeping: program.results.map { $0 + 1 }, layout: layout)
+      }
+      columnCode = layout.flatMap { layout in
+        var layout = layout
+        layout.registerSize = layout.columnPitch
+        let columns = (0..<program.columnCount).map { $0 + 1 }
+        return TileCode(program.columnSteps, keeping: columns, layout: layout)
+      }
     }
 
     /// A trivial view for a run.
@@ -26,7 +38,8 @@ extension BlockProgram {
       View(
         steps: steps.base, count: steps.count, columnSteps: columnSteps.base,
         columnStepCount: columnSteps.count, pointers: pointers.base,
-        pointerCount: pointers.count, tokens: tokens.view, registerCount: registerCount)
+        pointerCount: pointers.count, tokens: tokens.view, registerCount: registerCount,
+        code: code?.view, columnCode: columnCode?.view)
     }
   }
 
@@ -42,9 +55,29 @@ extension BlockProgram {
     let pointerCount: Int
     let tokens: ScalarProgram.View
     let registerCount: Int
+    let code: TileCode.View?
+    let columnCode: TileCode.View?
 
     @inline(__always)
     var isEmpty: Bool { count == 0 }
+
+    /// Executes the program over a block.
+    @inline(__always)
+    func run(
+      _ memory: inout swa_tile_memory, rows: Int, width: Int, _ kernels: swa_attention_kernels
+    ) {
+      if let code, code.run(&memory, rows: rows, width: width) { return }
+      kernels.run_tile(steps, count, &memory, rows, width)
+    }
+
+    /// Makes the columns' vectors, which lie in the memory's registers.
+    @inline(__always)
+    func runColumns(
+      _ memory: inout swa_tile_memory, width: Int, _ kernels: swa_attention_kernels
+    ) {
+      if let columnCode, columnCode.run(&memory, rows: 1, width: width) { return }
+      kernels.run_tile(columnSteps, columnStepCount, &memory, 1, width)
+    }
   }
 }
 

@@ -149,7 +149,7 @@ extension Launch {
         memory.row_bits = UnsafePointer(variant.bits + pointers + first)
         memory.first = keyTile.first + columns.lowerBound
         memory.positions = keyTile.positions.map { $0 + columns.lowerBound }
-        kernels.run_tile(program.steps, program.count, &memory, rows, columns.count)
+        program.run(&memory, rows: rows, width: columns.count, kernels)
       }
       if visibility == .everything { continue }
       for row in 0..<rows {
@@ -169,8 +169,7 @@ extension Launch {
     memory.register_size = AttentionWorkspace.scorePitch
     memory.first = keyTile.first
     memory.positions = keyTile.positions
-    kernels.run_tile(
-      program.columnSteps, program.columnStepCount, &memory, 1, keyTile.width)
+    program.runColumns(&memory, width: keyTile.width, kernels)
   }
 
   /// Overwrites the scores of keys outside the bounds, and of a last panel's missing keys.

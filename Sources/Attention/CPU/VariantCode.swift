@@ -54,9 +54,10 @@ final class VariantCode {
 
   init(
     _ variant: AttentionVariant, _ shape: AttentionShape, bound: Set<Expression.Nullable>,
-    _ data: ParameterData
+    _ data: ParameterData, on device: CPUDevice
   ) {
     self.bound = bound
+    compiles = device.compilesPrograms
     func resolved(_ expression: Expression) -> Expression {
       expression.resolving(variant.parameters, bound: bound)
     }
@@ -68,8 +69,10 @@ final class VariantCode {
     let plain = BlockProgram(logits: logits, mask: nil)
     sharesRows =
       masked.tokens.begins(with: plain.tokens) && masked.pointers.starts(with: plain.pointers)
-    program = BlockProgram.Executable(masked)
-    unmasked = BlockProgram.Executable(plain)
+    let layout =
+      device.compilesPrograms ? TileLayout(scoresOfStrip: device.attentionKernels.strip) : nil
+    program = BlockProgram.Executable(masked, compiledFor: layout)
+    unmasked = BlockProgram.Executable(plain, compiledFor: layout)
 
     let tables = PositionTables(data)
     self.tables = tables
@@ -81,7 +84,8 @@ final class VariantCode {
           VectorFunctor(
             BlockProgram(
               vector: resolved(functor.expression), layout: layout, dimension: dimension),
-            layout: layout, dimension: dimension, tables: tables, data)
+            layout: layout, dimension: dimension, tables: tables, data,
+            compiles: device.compilesPrograms)
         })
     }
     queries = stages(.query, .rows, shape.headDimension)
@@ -105,6 +109,9 @@ final class VariantCode {
     needs.hasQueries = !queries.functors.isEmpty
     self.needs = needs
   }
+
+  /// Whether programs are compiled.
+  let compiles: Bool
 
   /// Whether what becomes of keys and values depends on whose they are: requests that share pages
   /// then cannot share a tile.

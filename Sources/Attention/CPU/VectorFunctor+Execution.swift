@@ -42,7 +42,7 @@ extension VectorFunctor.View {
       memory.column_pitch = lanes
       memory.row_values = dimensionValues
       memory.row_value_pitch = pitch
-      inputs.kernels.run_tile(steps, stepCount, &memory, dimension, lanes)
+      run(&memory, rows: dimension, width: lanes, inputs.kernels)
     } else {
       memory.block_pitch = pitch
       memory.register_pitch = pitch
@@ -51,8 +51,15 @@ extension VectorFunctor.View {
       memory.column_pitch = pitch
       memory.row_values = UnsafePointer(scratch.tokenValues)
       memory.row_value_pitch = lanes
-      inputs.kernels.run_tile(steps, stepCount, &memory, count, pitch)
+      run(&memory, rows: count, width: pitch, inputs.kernels)
     }
+  }
+
+  private func run(
+    _ memory: inout swa_tile_memory, rows: Int, width: Int, _ kernels: swa_attention_kernels
+  ) {
+    if let code, code.run(&memory, rows: rows, width: width) { return }
+    kernels.run_tile(steps, stepCount, &memory, rows, width)
   }
 
   private func turn(

@@ -21,6 +21,7 @@ final class VectorFunctor {
   private let layout: BlockProgram.Layout
   private let dimension: Int
   private let steps = Section<swa_tile_step>()
+  private let code: TileCode?
   private let tokenProgram: ScalarProgram.Executable
   private let dimensionValues = Section<Float>()
   private let externals = Section<External>()
@@ -32,12 +33,15 @@ final class VectorFunctor {
 
   init(
     _ program: BlockProgram, layout: BlockProgram.Layout, dimension: Int, tables: PositionTables,
-    _ data: ParameterData
+    _ data: ParameterData, compiles: Bool
   ) {
     self.program = program
     self.layout = layout
     self.dimension = dimension
     steps.assign(program.steps)
+    code =
+      compiles
+      ? TileCode(program.steps, layout: TileLayout(vectorsIn: layout, dimension: dimension)) : nil
     tokenProgram = ScalarProgram.Executable(program.tokens)
     for source in program.externals {
       switch source {
@@ -119,7 +123,8 @@ final class VectorFunctor {
   /// What threads need, as long as the functor lives.
   var view: View {
     View(
-      steps: steps.base, stepCount: steps.count, isPanel: layout == .panel, dimension: dimension,
+      steps: steps.base, stepCount: steps.count, code: code?.view, isPanel: layout == .panel,
+      dimension: dimension,
       pitch: Self.pitch(dimension), isCounting: program.tokens.steps == [.position(.kv)],
       tokens: tokenProgram.view,
       dimensionValues: dimensionValues.base, externals: externals.base,
@@ -133,6 +138,7 @@ final class VectorFunctor {
   struct View {
     let steps: UnsafePointer<swa_tile_step>
     let stepCount: Int
+    let code: TileCode.View?
     let isPanel: Bool
     let dimension: Int
     let pitch: Int

@@ -58,7 +58,7 @@ extension BackwardPass {
         memory.row_values = UnsafePointer(work.scratch.rowValues + first)
         memory.row_pointers = UnsafePointer(work.scratch.pointers + first)
         memory.row_bits = UnsafePointer(work.scratch.bits + first)
-        kernels.run_tile(view.program.steps, view.program.count, &memory, rows, count)
+        view.program.run(&memory, rows: rows, width: count, kernels)
       }
       for i in 0..<rows { differentiateRow(i, of: first, view, work, tile) }
     }
@@ -115,8 +115,7 @@ extension BackwardPass {
       var columns = memory
       columns.registers = scratch.columns
       columns.register_size = pitch
-      kernels.run_tile(
-        program.columnSteps, program.columnStepCount, &columns, 1, tile.columns.count)
+      program.runColumns(&columns, width: tile.columns.count, kernels)
     }
     return memory
   }

@@ -55,8 +55,10 @@ final class GradientPrograms {
     }
     self.parameters = parameters
     let results = (hasSlope ? [slope] : []) + scoreDerivatives
-    masked = ScoreProgram(BlockProgram(logits: logits, mask: code.residual, beside: results))
-    unmasked = ScoreProgram(BlockProgram(logits: logits, mask: nil, beside: results))
+    masked = ScoreProgram(
+      BlockProgram(logits: logits, mask: code.residual, beside: results), compiles: code.compiles)
+    unmasked = ScoreProgram(
+      BlockProgram(logits: logits, mask: nil, beside: results), compiles: code.compiles)
 
     var sinks = ScalarProgram()
     for (logit, derivatives) in zip(sinkLogits, sinkDerivatives) {
@@ -76,9 +78,14 @@ final class ScoreProgram {
   private let program: BlockProgram.Executable
   private let results = Section<Int>()
 
-  init(_ program: BlockProgram) {
-    self.program = BlockProgram.Executable(program)
+  init(_ program: BlockProgram, compiles: Bool) {
+    let layout = compiles ? TileLayout(gradientOf: program.registerCount) : nil
+    self.program = BlockProgram.Executable(program, compiledFor: layout)
     results.assign(program.results)
+  }
+
+  static func rowGroup(registers: Int) -> Int {
+    max(4, 6_144 / (GradientWorkspace.scorePitch * (registers + 2)))
   }
 
   /// What a thread needs.
@@ -88,9 +95,7 @@ final class ScoreProgram {
     let results: UnsafePointer<Int>
 
     /// The rows that go through the program together, so that they stay in the first cache.
-    var rowGroup: Int {
-      max(4, 6_144 / (GradientWorkspace.scorePitch * (program.registerCount + 2)))
-    }
+    var rowGroup: Int { ScoreProgram.rowGroup(registers: program.registerCount) }
 
     /// Floats of one register.
     var registerSize: Int { rowGroup * GradientWorkspace.scorePitch }

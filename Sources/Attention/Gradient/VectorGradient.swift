@@ -43,7 +43,7 @@ final class VectorGradient {
         let ofValues = functor.kind == .value || functor.kind == .output
         return VectorStage(
           functor, dimension: ofValues ? shape.valueDimension : shape.headDimension,
-          tables: tables, data, leaves: leaves
+          tables: tables, data, leaves: leaves, compiles: code.compiles
         ) { $0.resolving(variant.parameters, bound: code.bound) }
       }
     }

@@ -11,13 +11,14 @@ final class VectorStage {
   ///   - resolved: An expression with parameters replaced by their values.
   init(
     _ functor: Functor, dimension: Int, tables: PositionTables, _ data: ParameterData,
-    leaves: [(GradientPrograms.Parameter, Expression)], resolved: (Expression) -> Expression
+    leaves: [(GradientPrograms.Parameter, Expression)], compiles: Bool,
+    resolved: (Expression) -> Expression
   ) {
     func lowered(_ expression: Expression) -> VectorFunctor {
       VectorFunctor(
         BlockProgram(vector: resolved(expression), layout: .rows, dimension: dimension),
         layout: .rows,
-        dimension: dimension, tables: tables, data)
+        dimension: dimension, tables: tables, data, compiles: compiles)
     }
     value = lowered(functor.expression)
     byElements = functor.expression.partners.map {

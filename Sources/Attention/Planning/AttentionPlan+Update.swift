@@ -54,7 +54,7 @@ extension AttentionPlan {
   @discardableResult
   private func lower() -> Bool {
     if parameters.bound == code.bound { return false }
-    code = VariantCode(variant, shape, bound: parameters.bound, parameters.data)
+    code = VariantCode(variant, shape, bound: parameters.bound, parameters.data, on: device)
     variantMemory = VariantMemory(code.needs, shape: shape, on: device)
     workspace.attach(variantMemory.scratches)
     return true

@@ -156,7 +156,7 @@ public final class AttentionPlan {
       workers: workers, kvHeads: shape.kvHeads, group: shape.groupSize,
       granule: Int(SWA_PANEL_TOKENS), rule: rule, cost: cost ?? CostModel(device.instructionSet))
     parameters = ParameterStore(variant, heads: shape.queryHeads, kvHeads: shape.kvHeads)
-    code = VariantCode(variant, shape, bound: parameters.bound, parameters.data)
+    code = VariantCode(variant, shape, bound: parameters.bound, parameters.data, on: device)
     variantMemory = VariantMemory(code.needs, shape: shape, on: device)
     workspace = AttentionWorkspace(shape: shape, variants: variantMemory.scratches)
     if let bounds { try fix(bounds) } else { workspace.allocate() }

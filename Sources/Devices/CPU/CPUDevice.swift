@@ -17,6 +17,9 @@ public final class CPUDevice: Sendable {
   /// The microkernels of the linear layers at this level.
   package let linearKernels: swa_linear_kernels
 
+  /// Whether programs of variants are compiled to machine code, where they can be.
+  package let compilesPrograms: Bool
+
   /// What the workers scribble on.
   package let scratch: WorkerScratch
 
@@ -39,6 +42,8 @@ public final class CPUDevice: Sendable {
     case threads(String)
     /// The process has loaded no OpenMP runtime.
     case noOpenMP
+    /// `ATTENTION_COMPILE` is neither `on` nor `off`.
+    case compile(String)
   }
 
   /// The most threads that a pool is given.
@@ -52,11 +57,17 @@ public final class CPUDevice: Sendable {
   ///   - instructionSet: A level; by default `ATTENTION_ISA`, else the best available.
   ///   - usesOpenMP: Whether workers are threads of the OpenMP runtime that the process has loaded
   ///     for another library, whose settings then say how many there are by default.
+  ///   - compilesPrograms: Whether the expressions of attention variants become machine code on a
+  ///     processor with AVX-512, or are interpreted; by default `ATTENTION_COMPILE` (`on` or `off`),
+  ///     else they are compiled.
   public init(
-    threads: Int? = nil, instructionSet: InstructionSet? = nil, usesOpenMP: Bool = false
+    threads: Int? = nil, instructionSet: InstructionSet? = nil, usesOpenMP: Bool = false,
+    compilesPrograms: Bool? = nil
   ) throws(Failure) {
     let named = try Self.levelFromEnvironment()
     let level = instructionSet ?? named ?? .best
+    let compilesByEnvironment = try Self.compilesByEnvironment()
+    let compiles = compilesPrograms ?? compilesByEnvironment
     guard let attention = swa_attention_kernels_for(level.code),
       let linear = swa_linear_kernels_for(level.code)
     else { throw .unavailableInstructionSet(level) }
@@ -66,6 +77,7 @@ public final class CPUDevice: Sendable {
     let count = threads ?? asked ?? team?.count ?? Self.processorCount
     guard (1...Self.maximumThreads).contains(count) else { throw .threads(String(count)) }
     self.instructionSet = level
+    self.compilesPrograms = compiles && level >= .avx512
     attentionKernels = attention.pointee
     linearKernels = linear.pointee
     pool = team.map { WorkerPool(count: count, on: $0) } ?? WorkerPool(count: count)
@@ -92,6 +104,14 @@ public final class CPUDevice: Sendable {
     return level
   }
 
+  private static func compilesByEnvironment() throws(Failure) -> Bool {
+    switch environment("ATTENTION_COMPILE") {
+    case nil, "on": return true
+    case "off": return false
+    case let text?: throw .compile(text)
+    }
+  }
+
   private static func threadsFromEnvironment() throws(Failure) -> Int? {
     guard let text = environment("ATTENTION_THREADS") else { return nil }
     guard let count = Int(text) else { throw .threads(text) }
@@ -111,6 +131,7 @@ extension CPUDevice.Failure: CustomStringConvertible {
       "this processor has no \(level.rawValue); it has \(available)"
     case .threads(let text):
       "\(text) is no number of threads; expected 1 to \(CPUDevice.maximumThreads)"
+    case .compile(let text): "ATTENTION_COMPILE=\(text) is neither on nor off"
     case .noOpenMP: "the process has loaded no OpenMP runtime whose threads could be used"
     }
   }
