@@ -192,7 +192,7 @@ extension Launch {
         visibility = findVisible(work, own, scratch)
       }
       if visibility == .nothing { continue }
-      let coverage = coverage(work, own)
+      let coverage = coverage(work, own, scratch)
       if coverage == .empty { continue }
       let isFirst = gathered != work.head
       if isFirst {

@@ -11,14 +11,14 @@ enum TileVisibility {
 // What happens to scores between the two products.
 extension Launch {
   /// What the mask beyond the bounds makes of a tile.
-  func coverage(_ work: HeadItem, _ keyTile: KeyTile) -> TileCoverage {
+  func coverage(_ work: HeadItem, _ keyTile: KeyTile, _ scratch: Scratch) -> TileCoverage {
     guard let residual else { return .full }
     let places = PlaceRange(
       query: work.span.positions, kv: keyTile.span,
       queryHead: work.head * group...work.head * group + group - 1,
       kvHead: work.head...work.head, request: work.span.requests,
       queryLength: work.span.queryLengths, kvLength: work.span.kvLengths)
-    return residual.coverage(over: places, parameters)
+    return residual.coverage(over: places, parameters, scratch.variant.scalars)
   }
 
   /// The rows of a strip, as the kernels cut them: nearly equal, at most `kernels.strip`.

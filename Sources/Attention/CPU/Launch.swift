@@ -58,7 +58,7 @@ struct Launch {
   let unmasked: BlockProgram.View
   let sharesRows: Bool
   /// The part of the mask that bounds do not cover.
-  let residual: Expression?
+  let residual: IntervalProgram.View?
   let functors: FunctorViews
   let parameters: ParameterData
   let usesSoftmax: Bool
@@ -113,7 +113,7 @@ struct Launch {
     program = code.program.view
     unmasked = code.unmasked.view
     sharesRows = code.sharesRows
-    residual = code.residual
+    residual = code.residualRange?.view
     functors = FunctorViews(
       queries: code.queries.views, keys: code.keys.views, values: code.values.views,
       outputs: code.outputs.views, sinks: code.sinks.view, tables: code.tables.views,

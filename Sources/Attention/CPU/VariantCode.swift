@@ -12,6 +12,8 @@ final class VariantCode {
   let boundList = Section<MaskBounds.Bound>()
   /// The part of the mask that bounds do not cover.
   let residual: Expression?
+  /// The same over intervals, for whole tiles.
+  let residualRange: IntervalProgram.Executable?
   /// Logits and residual; logits alone, for tiles in which every score counts.
   let program: BlockProgram.Executable
   let unmasked: BlockProgram.Executable
@@ -64,6 +66,8 @@ final class VariantCode {
     bounds = MaskBounds(resolved(variant.maskExpression))
     boundList.assign(bounds.bounds)
     residual = bounds.residual
+    let range = residual.map(IntervalProgram.init)
+    residualRange = range.map(IntervalProgram.Executable.init)
     let logits = resolved(variant.logitsExpression)
     let masked = BlockProgram(logits: logits, mask: residual)
     let plain = BlockProgram(logits: logits, mask: nil)
@@ -100,7 +104,8 @@ final class VariantCode {
 
     var needs = Needs([queries, keys, values, outputs].flatMap(\.functors), tables)
     needs.scalars = max(
-      needs.scalars, masked.tokens.steps.count, plain.tokens.steps.count, sinks.steps.count)
+      needs.scalars, masked.tokens.steps.count, plain.tokens.steps.count, sinks.steps.count,
+      2 * (range?.steps.count ?? 0))
     needs.scoreRegisters = max(masked.registerCount, plain.registerCount)
     needs.columns = max(masked.columnCount, plain.columnCount)
     needs.rowValues = masked.tokens.outputs.count + (sharesRows ? 0 : plain.tokens.outputs.count)

@@ -29,10 +29,10 @@ package struct Interval: Sendable, Hashable {
     always ? Interval(1) : never ? Interval(0) : either
   }
 
-  fileprivate var isAlwaysTrue: Bool { low > 0 || high < 0 }
-  fileprivate var isNeverTrue: Bool { low == 0 && high == 0 }
+  var isAlwaysTrue: Bool { low > 0 || high < 0 }
+  var isNeverTrue: Bool { low == 0 && high == 0 }
 
-  fileprivate var coverage: TileCoverage {
+  var coverage: TileCoverage {
     isNeverTrue ? .empty : isAlwaysTrue ? .full : .partial
   }
 }
@@ -79,7 +79,7 @@ package struct PlaceRange: Sendable {
       queryLength: queryLength...queryLength, kvLength: kvLength...kvLength)
   }
 
-  fileprivate subscript(position: Expression.Position) -> Interval {
+  subscript(position: Expression.Position) -> Interval {
     switch position {
     case .query: Interval(query)
     case .kv: Interval(kv)
@@ -129,15 +129,7 @@ extension Expression {
     case .parameter(let i):
       return parameters.scalars[i].map { Interval(Double($0)) } ?? .everything
     case .perHead(let i):
-      if let data {
-        var (low, high) = (Float.infinity, -Float.infinity)
-        for head in places.queryHead {
-          let x = data.perHead[i * data.heads + head]
-          if x.isNaN { return .everything }
-          (low, high) = (Swift.min(low, x), Swift.max(high, x))
-        }
-        return Interval(Double(low), Double(high))
-      }
+      if let data { return data.range(ofHeads: places.queryHead, i) }
       return Interval(
         Double(parameters.vectors[i][places.queryHead].min() ?? -.infinity),
         Double(parameters.vectors[i][places.queryHead].max() ?? .infinity))
@@ -152,21 +144,37 @@ extension Expression {
       if f == .or && left.isAlwaysTrue { return Interval(1) }
       return f.interval(left, b.interval(over: places, parameters, data))
     case .select(let c, let a, let b):
-      return Self.choose(
+      return .choose(
         c.interval(over: places, parameters, data), a.interval(over: places, parameters, data),
         b.interval(over: places, parameters, data))
     }
   }
+}
 
-  private static func choose(_ c: Interval, _ a: Interval, _ b: Interval) -> Interval {
+extension Interval {
+  /// Either of two, by a condition.
+  static func choose(_ c: Interval, _ a: Interval, _ b: Interval) -> Interval {
     if c.isAlwaysTrue { return a }
     if c.isNeverTrue { return b }
     return Interval(Swift.min(a.low, b.low), Swift.max(a.high, b.high))
   }
 }
 
+extension ParameterData {
+  /// What a per-head vector can be for some heads.
+  func range(ofHeads queryHeads: ClosedRange<Int>, _ vector: Int) -> Interval {
+    var (low, high) = (Float.infinity, -Float.infinity)
+    for head in queryHeads {
+      let x = perHead[vector * heads + head]
+      if x.isNaN { return .everything }
+      (low, high) = (min(low, x), max(high, x))
+    }
+    return Interval(Double(low), Double(high))
+  }
+}
+
 extension Expression.Unary {
-  fileprivate func interval(_ a: Interval) -> Interval {
+  func interval(_ a: Interval) -> Interval {
     switch self {
     case .negate: Interval(-a.high, -a.low)
     case .absolute:
@@ -180,7 +188,7 @@ extension Expression.Unary {
 }
 
 extension Expression.Binary {
-  fileprivate func interval(_ a: Interval, _ b: Interval) -> Interval {
+  func interval(_ a: Interval, _ b: Interval) -> Interval {
     switch self {
     case .add: Interval(a.low + b.low, a.high + b.high)
     case .subtract: Interval(a.low - b.high, a.high - b.low)
