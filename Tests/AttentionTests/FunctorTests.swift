@@ -92,6 +92,15 @@ struct VariantCase: Sendable, CustomTestStringConvertible {
         }
         v.mask { at in at.kv <= at.query }
       }),
+    // Quotients of whole numbers, of which the last bit decides.
+    VariantCase(
+      AttentionVariant("every third key") { v in
+        v.logits { s, at in s - abs(at.kv - at.query) / 7 + floor(at.kv / 10) / 3 }
+        v.mask { at in
+          let distance = at.query - at.kv
+          return at.kv <= at.query && floor(distance / 3) * 3 .== distance
+        }
+      }),
     VariantCase(causal.combined(with: .sink(logits: [0.5, -1, 2, 0, 30, -.infinity, 1, 3]))),
     VariantCase(.sigmoid(bias: -2)),
     VariantCase(causal.combined(with: .sigmoid(bias: -3)).combined(with: .slidingWindow(left: 19))),

@@ -31,12 +31,14 @@ import Testing
 
   /// The first float in which a compiled program differs from the interpreter.
   private func difference(
-    _ one: TileProgramCase, rows: Int, width: Int, pitch: Int, isOneVector: Bool = false
+    _ one: TileProgramCase, rows: Int, width: Int, pitch: Int, isOneVector: Bool = false,
+    knowing facts: TileFacts = TileFacts()
   ) throws -> String? {
     let kept = (0..<one.registers).map { $0 + 1 }
     let code = try #require(
       TileCode(
-        one.steps, keeping: kept, layout: layout(pitch: pitch, isOneVector: isOneVector)))
+        one.steps, keeping: kept, layout: layout(pitch: pitch, isOneVector: isOneVector),
+        knowing: facts))
     var hasRun = false
     let found = one.run(rows: rows, pitch: pitch) { memory in
       hasRun = code.view.run(&memory, rows: rows, width: width)
@@ -111,6 +113,54 @@ import Testing
           #expect(wrong == nil, "seed \(seed), \(rows) rows, pitch \(pitch)")
         }
       }
+    }
+  }
+
+  /// Whole numbers divided by constants, without divisions: every bit of the quotient.
+  @Test func quotientsOfWholeNumbers() throws {
+    func operand(_ source: swa_tile_source, _ index: UInt16) -> swa_tile_operand {
+      swa_tile_operand(source: UInt16(source.rawValue), index: index)
+    }
+    func step(
+      _ op: swa_tile_op, _ target: UInt16, _ a: swa_tile_operand, _ b: swa_tile_operand
+    ) -> swa_tile_step {
+      swa_tile_step(op: UInt16(op.rawValue), target: target, a: a, b: b, c: b)
+    }
+    var random = Random(3)
+    var facts = TileFacts()
+    (facts.wholeRows, facts.wholeColumns) = ([0], [0, 1])
+    let divisors =
+      (1...300).map { Float($0) } + [0.1, 0.75, -3, 1e-20, 0x1.fffffep3]
+      + (0..<200).map { _ in Float(Int.random(in: 1..<1 << 20, using: &random)) }
+    for divisor in divisors {
+      var one = TileProgramCase(seed: 1, steps: 1)
+      let rest = one.floats.count - TileProgramCase.size
+      for i in 0..<2 * TileProgramCase.pitch {
+        let quotient = Float(Int.random(in: 0...1 << 12, using: &random))
+        let near = (quotient * divisor).rounded() + Float(Int.random(in: -1...1, using: &random))
+        let any = Float(Int.random(in: -1 << 24...1 << 24, using: &random))
+        // Without −0.
+        one.floats[rest + i] = (i % 2 == 0 && abs(near) < 0x1p24 ? near : any) + 0
+      }
+      for r in 0..<TileProgramCase.rows {
+        one.floats[rest + 5 * TileProgramCase.pitch + r] = Float(r * r * r)
+        one.floats[rest + 5 * TileProgramCase.pitch + TileProgramCase.rows + r] = divisor
+      }
+      facts.constants[1] = divisor
+      let (numbers, others) = (operand(SWA_TILE_COLUMN, 0), operand(SWA_TILE_COLUMN, 1))
+      let (row, constant) = (operand(SWA_TILE_ROW, 0), operand(SWA_TILE_ROW, 1))
+      one.steps = [
+        step(SWA_TILE_SUBTRACT, 1, numbers, row),
+        step(SWA_TILE_DIVIDE, 0, operand(SWA_TILE_REGISTER, 1), constant),
+        step(SWA_TILE_MAXIMUM, 2, others, row),
+        step(SWA_TILE_DIVIDE, 2, operand(SWA_TILE_REGISTER, 2), constant),
+        step(SWA_TILE_DIVIDE, 3, numbers, constant),
+        // Not known to be whole.
+        step(SWA_TILE_DIVIDE, 4, operand(SWA_TILE_REGISTER, 3), constant),
+      ]
+      let wrong = try difference(
+        one, rows: TileProgramCase.rows, width: 144, pitch: 144, knowing: facts)
+      #expect(wrong == nil, "divided by \(divisor)")
     }
   }
 

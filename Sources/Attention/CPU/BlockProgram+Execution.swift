@@ -23,13 +23,16 @@ extension BlockProgram {
       registerCount = program.registerCount
       columnCount = program.columnCount
       code = layout.flatMap { layout in
-        TileCode(program.steps, keeping: program.results.map { $0 + 1 }, layout: layout)
+        TileCode(
+          program.steps, keeping: program.results.map { $0 + 1 }, layout: layout,
+          knowing: program.facts)
       }
       columnCode = layout.flatMap { layout in
         var layout = layout
         layout.registerSize = layout.columnPitch
         let columns = (0..<program.columnCount).map { $0 + 1 }
-        return TileCode(program.columnSteps, keeping: columns, layout: layout)
+        return TileCode(
+          program.columnSteps, keeping: columns, layout: layout, knowing: program.facts)
       }
     }
 

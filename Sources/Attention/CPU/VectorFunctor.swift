@@ -41,7 +41,9 @@ final class VectorFunctor {
     steps.assign(program.steps)
     code =
       compiles
-      ? TileCode(program.steps, layout: TileLayout(vectorsIn: layout, dimension: dimension)) : nil
+      ? TileCode(
+        program.steps, layout: TileLayout(vectorsIn: layout, dimension: dimension),
+        knowing: program.facts) : nil
     tokenProgram = ScalarProgram.Executable(program.tokens)
     for source in program.externals {
       switch source {

@@ -23,6 +23,7 @@ struct BlockBuilder {
   var dimensions: [Expression] = []
   var externals: [BlockProgram.External] = []
   var pointers: [BlockProgram.Pointer] = []
+  var facts = TileFacts()
   private var registers = 0
   private var known: [Expression: Operand]
   private var uses: [Expression: Int] = [:]
@@ -140,7 +141,19 @@ struct BlockBuilder {
     if let operand = known[expression] { return operand }
     let operand = newOperand(expression)
     known[expression] = operand
+    note(operand, expression)
     return operand
+  }
+
+  /// Notes what is known of the numbers of a row value or a column.
+  private mutating func note(_ operand: Operand, _ expression: Expression) {
+    switch operand {
+    case .row(let j):
+      if case .constant(let x) = expression { facts.constants[j] = Float(x) }
+      if expression.isCount { facts.wholeRows.insert(j) }
+    case .column(let c): if expression.isCount { facts.wholeColumns.insert(c) }
+    default: break
+    }
   }
 
   private mutating func newOperand(_ expression: Expression) -> Operand {
@@ -289,6 +302,23 @@ struct BlockBuilder {
 }
 
 extension Expression {
+  /// Whether the value is a whole number below 2^32 at every place, and never −0: a position, a
+  /// constant, or a few of them counted together.
+  fileprivate var isCount: Bool { (countBits ?? 32) < 32 }
+
+  private var countBits: Int? {
+    switch self {
+    case .position: return 29
+    case .constant(let x):
+      return abs(x) < 0x1p29 && x == x.rounded() && !(x == 0 && x.sign == .minus) ? 29 : nil
+    case .unary(.absolute, let a): return a.countBits
+    case .binary(let f, let a, let b) where [.add, .subtract, .minimum, .maximum].contains(f):
+      guard let x = a.countBits, let y = b.countBits else { return nil }
+      return max(x, y) + 1
+    default: return nil
+    }
+  }
+
   /// Whether the value is a whole number at every place.
   fileprivate var isWholeNumber: Bool {
     switch self {

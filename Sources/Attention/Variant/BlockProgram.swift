@@ -44,6 +44,8 @@ struct BlockProgram: Sendable {
   private(set) var dimensions: [Expression] = []
   private(set) var externals: [External] = []
   private(set) var pointers: [Pointer] = []
+  /// What is known of the numbers of rows and columns.
+  private(set) var facts = TileFacts()
   /// The distance of a `PairTurn` whose c and s are the externals, where there are no steps but that.
   private(set) var turn: Int?
   /// The registers, from 0, in which a run leaves what was asked for beside the logits.
@@ -87,6 +89,7 @@ struct BlockProgram: Sendable {
     dimensions = builder.dimensions
     externals = builder.externals
     pointers = builder.pointers
+    facts = builder.facts
   }
 }
 

@@ -26,10 +26,15 @@ package final class TileCode: Sendable {
   /// - Parameters:
   ///   - kept: Registers, from 1 on, whose contents are wanted beside the block.
   ///   - layout: The memory it will run on. The processor must have AVX-512.
-  package init?(_ steps: [swa_tile_step], keeping kept: [Int] = [], layout: TileLayout) {
+  ///   - facts: What is known of the numbers that it reads.
+  package init?(
+    _ steps: [swa_tile_step], keeping kept: [Int] = [], layout: TileLayout,
+    knowing facts: TileFacts = TileFacts()
+  ) {
     #if arch(x86_64) && os(Linux)
       guard !steps.isEmpty, steps.count <= Self.longestProgram,
-        let code = VectorCode(steps, keeping: kept, isOneVector: layout.isOneVector),
+        let code = VectorCode(
+          steps, keeping: kept, isOneVector: layout.isOneVector, knowing: facts),
         let bytes = TileAssembly.bytes(code, layout), let memory = ExecutableMemory(bytes)
       else { return nil }
       self.memory = memory

@@ -4,8 +4,10 @@ extension VectorCode {
   /// A program's steps, or `nil` where one of them is left to the interpreter.
   ///
   /// - Parameter kept: Registers, from 1 on, that a run leaves in memory beside the block.
-  init?(_ steps: [swa_tile_step], keeping kept: [Int], isOneVector: Bool) {
-    var lowering = StepLowering()
+  init?(
+    _ steps: [swa_tile_step], keeping kept: [Int], isOneVector: Bool, knowing facts: TileFacts
+  ) {
+    var lowering = StepLowering(facts)
     for step in steps { guard lowering.append(step) else { return nil } }
     self = lowering.finished(keeping: kept)
     removeUnused()
@@ -23,6 +25,7 @@ private struct StepLowering {
     case condition(Int)
   }
 
+  private let facts: TileFacts
   private var code = VectorCode()
   private var block = Value.floats(.source(.block))
   private var registers: [Int: Value] = [:]
@@ -31,6 +34,10 @@ private struct StepLowering {
   private var conditions: [Operand: Int] = [:]
   /// The block as a mask that chooses between something else and the weight of what is masked.
   private var masking: (block: Value, mask: Int, of: Operand)?
+  /// Values that are whole numbers, and no −0, with the bits that they have at most.
+  private var wholeBits: [Operand: Int] = [:]
+
+  init(_ facts: TileFacts) { self.facts = facts }
 
   // MARK: Steps
 
@@ -64,7 +71,8 @@ private struct StepLowering {
     return switch swa_tile_source(UInt32(operand.source)) {
     case SWA_TILE_REGISTER where index > 0: registers[index] ?? .floats(.source(.register(index)))
     case SWA_TILE_COLUMN: .floats(.source(.column(index)))
-    case SWA_TILE_ROW: .floats(.source(.row(index)))
+    case SWA_TILE_ROW:
+      .floats(facts.constants[index].map { .float($0) } ?? .source(.row(index)))
     case SWA_TILE_EXTERNAL: .floats(.source(.external(index)))
     case SWA_TILE_LAST: last
     default: block
@@ -123,7 +131,10 @@ private struct StepLowering {
     case SWA_TILE_NOT:
       if case .condition(let mask) = a { return .condition(code.mask(.not, mask: mask)) }
       return .condition(code.mask(.compare(.equal), x(), .float(0)))
-    case SWA_TILE_IOTA: return .floats(code.value(.count, .source(.lanes)))
+    case SWA_TILE_IOTA:
+      let count = code.value(.count, .source(.lanes))
+      wholeBits[count] = 32
+      return .floats(count)
     case SWA_TILE_LOAD: return .floats(.source(.pointer(pointer)))
     case SWA_TILE_BITS: return .condition(code.mask(.bits(pointer)))
     case SWA_TILE_MASK_BITS: return masked(code.mask(.bits(pointer)))
@@ -137,12 +148,12 @@ private struct StepLowering {
       .floats(code.value(.binary(instruction), floats(a), floats(b)))
     }
     switch op {
-    case SWA_TILE_ADD: return simple(.add)
-    case SWA_TILE_SUBTRACT: return simple(.subtract)
+    case SWA_TILE_ADD: return whole(simple(.add), of: a, b)
+    case SWA_TILE_SUBTRACT: return whole(simple(.subtract), of: a, b)
     case SWA_TILE_MULTIPLY: return simple(.multiply)
-    case SWA_TILE_DIVIDE: return simple(.divide)
-    case SWA_TILE_MINIMUM: return simple(.minimum)
-    case SWA_TILE_MAXIMUM: return simple(.maximum)
+    case SWA_TILE_DIVIDE: return quotient(floats(a), floats(b)) ?? simple(.divide)
+    case SWA_TILE_MINIMUM: return whole(simple(.minimum), of: a, b)
+    case SWA_TILE_MAXIMUM: return whole(simple(.maximum), of: a, b)
     case SWA_TILE_AND: return .condition(code.mask(.and, mask: condition(a), other: condition(b)))
     case SWA_TILE_OR: return .condition(code.mask(.or, mask: condition(a), other: condition(b)))
     case SWA_TILE_LESS: return .condition(code.mask(.compare(.less), floats(a), floats(b)))
@@ -175,6 +186,41 @@ private struct StepLowering {
 
   private mutating func select(_ a: Value, _ b: Value, _ c: Value) -> Value {
     .floats(code.value(.blend, floats(b), floats(c), mask: condition(a)))
+  }
+
+  // MARK: Whole numbers
+
+  /// The most bits of a value, if it is a whole number and no −0.
+  private func bits(_ value: Value) -> Int? {
+    guard case .floats(let operand) = value else { return 1 }
+    switch operand {
+    case .source(.row(let j)): return facts.wholeRows.contains(j) ? 32 : nil
+    case .source(.column(let c)): return facts.wholeColumns.contains(c) ? 32 : nil
+    case .source(.constant(let bits)):
+      let number = Float(bitPattern: bits)
+      let isWhole = abs(number) < 0x1p32 && number == number.rounded() && bits != 0x8000_0000
+      return isWhole ? 32 : nil
+    default: return wholeBits[operand]
+    }
+  }
+
+  /// Notes that a sum, a difference or the smaller or larger of two whole numbers is one.
+  private mutating func whole(_ result: Value, of a: Value, _ b: Value) -> Value {
+    // Far from infinity.
+    if let x = bits(a), let y = bits(b), max(x, y) < 60, case .floats(let operand) = result {
+      wholeBits[operand] = max(x, y) + 1
+    }
+    return result
+  }
+
+  /// A whole number divided by a constant, without a division.
+  private mutating func quotient(_ a: Operand, _ b: Operand) -> Value? {
+    guard case .source(.constant(let bits)) = b, self.bits(.floats(a)) != nil,
+      let inverse = TileFacts.Inverse(of: Float(bitPattern: bits))
+    else { return nil }
+    if inverse.low == 0 { return .floats(code.value(.binary(.multiply), a, .float(inverse.high))) }
+    let low = code.value(.binary(.multiply), a, .float(inverse.low))
+    return .floats(code.value(.product(.add), a, .float(inverse.high), low))
   }
 
   // MARK: Masks
