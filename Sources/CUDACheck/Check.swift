@@ -43,6 +43,12 @@ struct Check {
           return (share == 0, "\(share) of the tokens differ")
         }
       }
+      + EngineFailureCase.all.map { failure in
+        Check(name: failure.name, architecture: .sm80, isFor: { _ in true }) {
+          let isRight = try failure.check($0)
+          return (isRight, isRight ? "sequences end, the engine goes on" : "other tokens")
+        }
+      }
       + SessionCase.all.map { session in
         Check(name: session.name, architecture: .sm80, isFor: { _ in true }) {
           let share = try session.check($0)

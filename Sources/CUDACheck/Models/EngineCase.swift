@@ -1,10 +1,8 @@
 import Devices
-import Dispatch
 import Glibc
 import Inference
 import LanguageModels
 import StubCUDA
-import Synchronization
 import Tensors
 import TestModels
 import Tokenizers
@@ -19,6 +17,8 @@ struct EngineCase {
   var window: Int?
   /// Whether tokens are guessed.
   var guesses = false
+  /// Whether the device is the only member of a group.
+  var hasGroup = false
   /// Pages of the pool, too few for all; by default what four sequences can use.
   var pages: Int?
   let requests: [Request]
@@ -52,16 +52,9 @@ struct EngineCase {
     EngineCase(
       name: "engine-ahead", pages: 6, requests: [.greedy, .pair, .stopped, .left, .filtered]),
     EngineCase(
-      name: "engine-mixed", pages: 6,
+      name: "engine-mixed", hasGroup: true, pages: 6,
       requests: [.greedy, .reported, .late, .pair, .penalised, .filtered]),
   ]
-
-  /// What has come of requests.
-  private final class Answers: Sendable {
-    let tokens = Mutex<[Int: [TokenID]]>([:])
-    let failure = Mutex<String?>(nil)
-    let left = DispatchGroup()
-  }
 
   /// Something that should not be.
   private struct Failure: Error, CustomStringConvertible {
@@ -111,38 +104,16 @@ struct EngineCase {
     guard engine.statistics().pages == options.pageCount ?? 4 * 6 else {
       throw Failure(description: "\(engine.statistics().pages) pages")
     }
-    let answers = Answers()
-    let end = answers.left
-    for number in numbers {
-      let stream = try engine.submit(request(number))
-      var most = Int.max
-      if case .left = requests[number] { most = 4 }
-      end.enter()
-      Task { [most] in
-        for await event in stream {
-          let count = answers.tokens.withLock {
-            $0[2 * number + event.sequence, default: []] += event.tokens.map(\.id)
-            return $0[2 * number + event.sequence]?.count ?? 0
-          }
-          if case .failed(let text)? = event.finish { answers.failure.withLock { $0 = text } }
-          if count >= most { break }
-        }
-        answers.left.leave()
-      }
-    }
-    end.wait()
-    end.enter()
-    Task {
-      do { try await engine.checkIntegrity() } catch {
-        answers.failure.withLock { $0 = "\(error)" }
-      }
-      await engine.stop(deadline: .zero)
-      answers.left.leave()
-    }
-    end.wait()
-    if let failure = answers.failure.withLock({ $0 }) { throw Failure(description: failure) }
+    let answers = try EngineAnswers(
+      of: engine,
+      numbers.map { number in
+        if case .left = requests[number] { return (number, request(number), 4) }
+        return (number, request(number), nil)
+      })
+    answers.stop(engine)
+    if let failure = answers.failures.first { throw Failure(description: failure) }
     try check(engine.statistics(), isOnDevice: bundle.model.gpu != nil, isAlone: numbers.count == 1)
-    return answers.tokens.withLock { $0 }
+    return answers.tokens
   }
 
   /// Whether steps were asked for ahead, and sequences preempted, as should be.
@@ -178,7 +149,8 @@ struct EngineCase {
     }
     let all = Array(requests.indices)
     var (expected, found) = try TinyModel().withFile { path in
-      let gpu = try device.models()
+      let group = try hasGroup ? NCCL.group([device.context], library: device.stub) : []
+      let gpu = try device.models(group.first)
       let processor = try ModelBundle(path: path, device: device.host)
       let bundle = try ModelBundle(path: path, device: device.host, gpu: gpu)
       var expected = try tokens(processor, device, all)
