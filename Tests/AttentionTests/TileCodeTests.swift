@@ -2,7 +2,6 @@ import Attention
 import CMicrokernels
 import Devices
 import Glibc
-import Tensors
 import Testing
 
 /// Compiled tile programs do what the interpreter does, to the bit, and touch nothing else.

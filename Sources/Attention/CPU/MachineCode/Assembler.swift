@@ -305,5 +305,3 @@ struct Assembler {
     for i in 0..<4 { bytes.append(UInt8(truncatingIfNeeded: number >> (8 * UInt32(i)))) }
   }
 }
-
-extension Assembler.Label: Sendable {}

@@ -191,9 +191,8 @@ extension TileAssembly {
       assembler.evex(instruction, target, first, last)
     case .unary(let instruction, let number):
       assembler.evex(instruction, target, anywhere(a, lane, 0), immediate: number)
-    case .shiftLeft(let count):
-      assembler.evex(.shiftIntegers, 6, target, anywhere(a, lane, 0), immediate: count)
     case .shiftRight(let count):
+      // 4 stands for this kind of shift.
       assembler.evex(.shiftIntegers, 4, target, anywhere(a, lane, 0), immediate: count)
     case .product(let kind): writeProduct(kind, a, b, c, target, lane)
     case .blend:

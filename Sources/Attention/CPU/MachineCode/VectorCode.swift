@@ -45,8 +45,7 @@ struct VectorCode {
     case binary(VectorInstruction)
     /// f(a), some with a number.
     case unary(VectorInstruction, UInt8?)
-    /// Bits of a moved left, or right with copies of the sign.
-    case shiftLeft(UInt8)
+    /// Bits of a moved right, with copies of the sign.
     case shiftRight(UInt8)
     /// a·b and c.
     case product(VectorInstruction.Product)
