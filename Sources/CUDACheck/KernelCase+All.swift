@@ -64,7 +64,7 @@ extension KernelCase {
             name: "d\(d)-t\(rows)", shape: shape([1, 3, 5, 8][(i + j) % 4], d, kvHeads: 1),
             lengths: prompts, pageSize: [1, 3, 16][(i + j) % 3],
             queryType: [.bfloat16, .float16][i % 2], storedType: [.bfloat16, .float16][i % 2],
-            tile: .tensor(rows: rows), architecture: d == 256 ? .sm86 : .sm80))
+            tile: .tensor(rows: rows), architecture: d >= 192 ? .sm86 : .sm80))
       }
     }
     for type in [ElementType.float8E4M3, .float8E5M2, .int8] {

@@ -33,7 +33,7 @@ extension CUDAAttentionKernel {
   func hopperTile(_ rows: Int, keys: Int) -> HopperTile {
     let stages = 2
     let loop = rows * keyPitch * 2 + stages * keys * (keyPitch + valuePitch) * 2
-    let join = 16 * (shape.valueDimension + 2) * 4
+    let join = rows * (shape.valueDimension + 2) * 4
     let bytes = max(loop, join) + stages * keys * (usesTMA ? 4 : 20) + rows * 40 + 4 * stages * 8
     return HopperTile(rows: rows, keys: keys, stages: stages, bytes: (bytes + 15) / 16 * 16)
   }
@@ -60,7 +60,7 @@ extension CUDAAttentionKernel {
         : copyFunctions(keys: tile.keys, loaders: 128, extents: (tile.keys, tile.keys))
           .joined(separator: "\n\n"),
       weigh(columns: tile.keys / 8), products(tile),
-      leaveTile(rowWarps: tile.rows / 16, keyWarps: 1, columns: outputColumns),
+      leaveTile(rows: tile.rows, parts: 1, columns: outputColumns),
       produce(tile), attendHopper(tile),
     ]
   }
@@ -223,7 +223,8 @@ extension CUDAAttentionKernel {
           const WorkItem& item, const QueryTile& tile, const Place& place, int head, Half* keys,
           Half* values, int* positions, SharedAddress full, SharedAddress empty,
           unsigned& turn\(usesTMA ? "" : ", Source* sources")) {
-        const int member = threadIdx.x;
+        int member = threadIdx.x;
+        hold(member);
         int next = item.kvFirst;
         Slot found;
         \(look.indented(by: 2))
@@ -240,7 +241,7 @@ extension CUDAAttentionKernel {
     let (keys, n) = (tile.keys, outputColumns)
     let scale = "\(variant.scale(for: shape))f" + (has(.key) ? "" : " * a.keyScales[head]")
     let loop = tile.rows * keyPitch * 2 + tile.stages * keys * (keyPitch + valuePitch) * 2
-    let join = 16 * (shape.valueDimension + 2) * 4
+    let join = tile.rows * (shape.valueDimension + 2) * 4
     // Two warp groups multiply and one copies: 512 × 128 registers are all there are. Functors of
     // keys and values need the registers themselves, and calls cannot do with another number.
     let exchanges = tile.groups == 2 && !has(.key) && !has(.value) && !callsFunctors
@@ -253,7 +254,7 @@ extension CUDAAttentionKernel {
           if (base + i % \(keys) >= item.kvEnd)
             *(uint4*)(here + chunk_at(i % \(keys), i / \(keys), \(keys))) = uint4();
         publish_copies();
-        synchronize_group(1 + group, 128);
+        synchronize_group(1 + own, 128);
       }
       """ : ""
     return """
@@ -286,9 +287,12 @@ extension CUDAAttentionKernel {
           \(exchanges ? "take_registers<168>();" : "")
         } else {
           \(exchanges ? "take_registers<232>();" : "")
+          int own = group, band = warp;
+          hold(own);
+          hold(band);
           const float scale = \(scale);
           int low = 0x7fffffff, high = 0, from = 0, to = 0x7fffffff;
-          for (int r = group * 64; r < group * 64 + 64; ++r) {
+          for (int r = own * 64; r < own * 64 + 64; ++r) {
             if (rows[r].index < 0) continue;
             low = min(low, rows[r].first);
             high = max(high, rows[r].end);
@@ -305,18 +309,19 @@ extension CUDAAttentionKernel {
               \(clear.indented(by: 8))
               const bool all = count == \(keys) && place[0] >= from && place[count - 1] < to;
               float s[\(keys / 8)][4], factor[2];
-              compute_scores(queries + group * 4096, keys + stage * \(keys * keyPitch), s);
-              weigh(a, rows[warp * 16 + lane / 4], rows[warp * 16 + lane / 4 + 8], place, all, scale,
+              compute_scores(queries + own * 4096, keys + stage * \(keys * keyPitch), s);
+              weigh(a, rows[band * 16 + lane / 4], rows[band * 16 + lane / 4 + 8], place, all, scale,
                   lane, s, top, sum, factor);
               weigh_values(here, s, factor, out);
             }
             arrive(empty + stage * 8);
           }
+          // Outputs take the place of what both groups have read.
+          synchronize_group(4, \(128 * tile.groups));
+          store_part(band * 16, 0, lane, out, top, sum, (float*)memory);
           \(exchanges ? "give_registers<168>();" : "")
         }
-        __syncthreads();
-        leave_tile(a, item, tile, rows, head, first, warp, 0, 0, lane, out, top, sum,
-            (float*)memory);
+        leave_tile(a, item, tile, rows, head, first, (float*)memory);
       }
       """
   }

@@ -2,6 +2,9 @@
 extension CUDAAttentionKernel {
   /// Raw PTX of sm_90a.
   static let hopperInstructions = """
+    // Keeps what is made of a number where it is made: ahead of all loops it would fill registers that the
+    // warp group has not taken yet, and be spilt.
+    __device__ inline void hold(int& x) { asm volatile("" : "+r"(x)); }
     struct alignas(128) TensorMap { unsigned long long words[16]; };
     __device__ inline void make_barrier(SharedAddress at, unsigned count) {
       asm volatile("mbarrier.init.shared::cta.b64 [%0], %1;" :: "r"(at), "r"(count) : "memory");

@@ -22,7 +22,8 @@ extension CUDAAttentionKernel {
       + [
         scores(tile), weigh(columns: tile.keys / 8), weighValues(tile),
         leaveTile(
-          rowWarps: tile.rowWarps, keyWarps: tile.pipelines, columns: valueColumns(tile)),
+          rows: tile.rowWarps * 16 / tile.rounds, parts: tile.pipelines,
+          columns: valueColumns(tile)),
         attendTensor(tile),
       ]
   }
@@ -227,43 +228,45 @@ extension CUDAAttentionKernel {
       """
   }
 
-  /// The warps' outputs joined, sixteen rows at a time, and out.
-  func leaveTile(rowWarps: Int, keyWarps: Int, columns: Int) -> String {
+  /// A warp's outputs into shared memory; then all of them joined, and out.
+  ///
+  /// Parts of all rows follow each other, and behind them their maxima and sums.
+  func leaveTile(rows: Int, parts: Int, columns: Int) -> String {
     let n = shape.valueDimension
+    let exists = columns * (shape.valueDimension > 256 ? 4 : 1) == n ? "" : "if (d < \(n)) "
     return """
+      __device__ inline void store_part(
+          int row, int column, int lane, const float (&out)[\(columns / 8)][4],
+          const float (&top)[2], const float (&sum)[2], float* outputs) {
+        float* tops = outputs + \(parts * rows * n);
+        float* sums = tops + \(parts * rows);
+        #pragma unroll
+        for (int h = 0; h < 2; ++h) {
+          const int r = row + lane / 4 + 8 * h;
+          #pragma unroll
+          for (int j = 0; j < \(columns / 8); ++j)
+            #pragma unroll
+            for (int i = 0; i < 2; ++i) {
+              const int d = column + j * 8 + lane % 4 * 2 + i;
+              \(exists)outputs[r * \(n) + d] = out[j][2 * h + i];
+            }
+          float all = sum[h] + __shfl_xor_sync(0xffffffffu, sum[h], 1);
+          all += __shfl_xor_sync(0xffffffffu, all, 2);
+          if (column == 0 && lane % 4 == 0) {
+            tops[r] = top[h];
+            sums[r] = all;
+          }
+        }
+      }
       __device__ inline void leave_tile(
           const Arguments& a, const WorkItem& item, const QueryTile& tile, const Row* rows,
-          int head, int first, int rowWarp, int keyWarp, int valueWarp, int lane,
-          const float (&out)[\(columns / 8)][4], float (&top)[2], float (&sum)[2], float* outputs) {
-        float* tops = outputs + \(keyWarps * 16 * n);
-        float* sums = tops + \(keyWarps * 16);
-        for (int w = 0; w < \(rowWarps); ++w) {
-          if (w == rowWarp) {
-            #pragma unroll
-            for (int h = 0; h < 2; ++h) {
-              const int r = keyWarp * 16 + lane / 4 + 8 * h;
-              #pragma unroll
-              for (int j = 0; j < \(columns / 8); ++j)
-                #pragma unroll
-                for (int i = 0; i < 2; ++i) {
-                  const int d = valueWarp * \(columns) + j * 8 + lane % 4 * 2 + i;
-                  if (d < \(n)) outputs[r * \(n) + d] = out[j][2 * h + i];
-                }
-              float all = sum[h] + __shfl_xor_sync(0xffffffffu, sum[h], 1);
-              all += __shfl_xor_sync(0xffffffffu, all, 2);
-              if (valueWarp == 0 && lane % 4 == 0) {
-                tops[r] = top[h];
-                sums[r] = all;
-              }
-            }
-          }
-          __syncthreads();
-          if (first + w * 16 < tile.rowCount) {
-            join_parts(a, head, \(keyWarps), 16, outputs, tops, sums);
-            leave_rows(a, item, tile, rows + w * 16, head, first + w * 16, 16, outputs, sums);
-          }
-          __syncthreads();
-        }
+          int head, int first, float* outputs) {
+        float* tops = outputs + \(parts * rows * n);
+        float* sums = tops + \(parts * rows);
+        __syncthreads();
+        join_parts(a, head, \(parts), \(rows), outputs, tops, sums);
+        leave_rows(a, item, tile, rows, head, first, \(rows), outputs, sums);
+        __syncthreads();
       }
       """
   }
@@ -272,6 +275,7 @@ extension CUDAAttentionKernel {
   private func attendTensor(_ tile: TensorTile) -> String {
     let (rows, keys, columns) = (tile.rowWarps * 16, tile.keys, valueColumns(tile))
     let (memory, stages, ring) = (tile.memory, tile.stages, tile.ring)
+    let leaving = rows / tile.rounds
     let scale = "\(variant.scale(for: shape))f" + (has(.key) ? "" : " * a.keyScales[head]")
     // All of a pipeline have come here.
     let meet =
@@ -381,8 +385,13 @@ extension CUDAAttentionKernel {
         }
         // Outputs take the queries' place, which a chunk without keys has not read.
         __syncthreads();
-        leave_tile(a, item, tile, rows, head, first, rowWarp, pipeline, valueWarp, lane, out, top, sum,
-            (float*)memory);
+        for (int round = 0; round < \(tile.rounds); ++round) {
+          if (rowWarp / \(tile.rowWarps / tile.rounds) == round)
+            store_part(pipeline * \(leaving) + rowWarp * 16 % \(leaving), valueWarp * \(columns), lane,
+                out, top, sum, (float*)memory);
+          leave_tile(a, item, tile, rows + round * \(leaving), head, first + round * \(leaving),
+              (float*)memory);
+        }
       }
       """
   }

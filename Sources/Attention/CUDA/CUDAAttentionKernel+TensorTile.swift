@@ -12,6 +12,8 @@ extension CUDAAttentionKernel {
     var keys: Int
     /// Tiles of a pipeline in shared memory: one is multiplied, the others are on their way.
     var stages: Int
+    /// Rounds in which outputs go through shared memory: more than one where not all rows fit.
+    var rounds: Int
     var memory: Memory
 
     /// Warps of a pipeline.
@@ -97,16 +99,22 @@ extension CUDAAttentionKernel {
     let convertedValues = stages * stage + keys * converted(keyRows)
     let pipeline = convertedValues + keys * converted(valueRows)
     let queries = rows * paddedPitch(keyRows) * 2
+    let (ring, places) = (pipelines * (stages + 1) * keys, rows * 40)
     // Outputs and their sums take the place of queries, keys and values.
-    let join = pipelines * 16 * (shape.valueDimension + 2) * 4
-    let sources = max(queries + pipelines * pipeline, join)
-    let positions = sources + pipelines * (stages + 1) * keys * 16
-    let places = positions + pipelines * (stages + 1) * keys * 4
+    func join(_ rounds: Int) -> Int {
+      pipelines * rows / rounds * (shape.valueDimension + 2) * 4
+    }
+    var rounds = 1
+    while rows / rounds > 16, join(rounds) + ring * 20 + places + 16 > sharedLimit { rounds *= 2 }
+    let sources = max(queries + pipelines * pipeline, join(rounds))
+    let positions = sources + ring * 16
     return TensorTile(
       rowWarps: rows / 16, valueWarps: valueWarps, pipelines: pipelines, keys: keys, stages: stages,
+      rounds: rounds,
       memory: .init(
         stageKeys: stageKeys, stage: stage, convertedKeys: stages * stage,
         convertedValues: convertedValues, queries: queries, pipeline: pipeline, sources: sources,
-        positions: positions, rows: places, all: (places + rows * 40 + 15) / 16 * 16))
+        positions: positions, rows: positions + ring * 4,
+        all: (positions + ring * 4 + places + 15) / 16 * 16))
   }
 }
