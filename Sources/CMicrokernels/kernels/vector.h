@@ -137,7 +137,13 @@ SWA_INLINE vf exp_of_negative(vf x) {
   p = p * r + vf_set(0x1.fffffcp-2f);
   p = p * r + vf_set(1);
   p = p * r + vf_set(1);
-  // The low bits of `shifted` hold n; moved to the exponent they multiply by 2^n.
+#if SWA_LANES == 16
+  vf y = (vf)_mm512_scalef_ps((__m512)p, (__m512)whole);
+#else
+  // The low bits of `shifted` hold n; moved to the exponent they multiply by 2^n. Those of NaN would make
+  // a number of it.
   vf y = (vf)((vi)p + ((vi)shifted << 23));
+  y = vf_select(x == x, y, x);
+#endif
   return vf_select(x < lowest, (vf){}, y);
 }
