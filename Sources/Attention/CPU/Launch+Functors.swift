@@ -64,7 +64,7 @@ extension Launch {
   }
 
   /// Keys turned in pairs, in one pass from the panels as gathered to those of `products`; the pass
-  /// fetches the tile's values.
+  /// fetches what is read next: a low strip's next panel of keys, a high one's values.
   private func turnKeys(
     _ turn: VectorFunctor.Turn, _ work: HeadItem, _ keyTile: KeyTile, _ scratch: Scratch
   ) {
@@ -73,9 +73,12 @@ extension Launch {
     for panel in 0..<keyTile.panels {
       let block = scratch.variant.keys + panel * panelFloats
       let (c, s) = (scratch.variant.externals[2 * panel], scratch.variant.externals[2 * panel + 1])
+      let next =
+        work.rows > kernels.strip / 2
+        ? scratch.values[panel] : panel + 1 < keyTile.panels ? scratch.panels[panel + 1] : nil
       gathered.turn_keys(
         scratch.panels[panel], headDimension, turn.distance, c.base, s.base, block,
-        geometry.hasPanels ? scratch.values[panel] : nil)
+        geometry.hasPanels ? next : nil)
       scratch.panels[panel] = UnsafeRawPointer(block)
     }
   }
