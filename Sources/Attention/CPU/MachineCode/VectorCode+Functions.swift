@@ -1,4 +1,4 @@
-// The functions of `attention_tile.inc` and `vector.h` in the same instructions: the same bits.
+// The functions of `attention_functions.inc` and `vector.h` in the same instructions: the same bits.
 extension VectorCode {
   /// The polynomial of x whose coefficients these are, the highest first.
   private mutating func polynomial(_ coefficients: [Float], _ x: Operand) -> Operand {
