@@ -156,6 +156,39 @@ import Testing
 
 /// What is no number in a key reaches the rows that attend to it, and no other.
 @Suite struct ContainmentTests {
+  private func scenario(
+    _ variant: AttentionVariant, _ pageSize: Int, _ type: ElementType,
+    _ lengths: [(query: Int, kv: Int)]
+  ) -> Scenario {
+    var scenario = Scenario()
+    scenario.shape = AttentionShape(queryHeads: 6, kvHeads: 2, headDimension: 24)
+    scenario.variant = variant
+    scenario.pageSize = pageSize
+    scenario.elementType = type
+    scenario.lengths = lengths
+    return scenario
+  }
+
+  /// Stores a position of request 0 again, with one element of head 1's key or value replaced.
+  private func mark(
+    _ material: Scenario.Material, position: Int, key newKey: Float? = nil,
+    value newValue: Float? = nil, _ device: CPUDevice
+  ) throws {
+    let slot = try #require(material.batch.pages.slot(of: position, in: 0))
+    var key = Array(material.keys[0][position * 48..<(position + 1) * 48])
+    var value = Array(material.values[0][position * 48..<(position + 1) * 48])
+    if let newKey { key[24 + 5] = newKey }
+    if let newValue { value[24 + 5] = newValue }
+    try key.withUnsafeMutableBufferPointer { key in
+      try value.withUnsafeMutableBufferPointer { value in
+        try material.cache.append(
+          keys: MatrixView(try #require(key.baseAddress), rows: 1, columns: 48),
+          values: MatrixView(try #require(value.baseAddress), rows: 1, columns: 48),
+          slots: [slot], on: device)
+      }
+    }
+  }
+
   @Test(arguments: InstructionSet.available, [ElementType.float32, .float16, .bfloat16])
   func noNumberInAKeyStaysWithItsRows(level: InstructionSet, type: ElementType) throws {
     let device = try CPUDevice(threads: 2, instructionSet: level)
@@ -164,27 +197,11 @@ import Testing
         AttentionVariant.causal, .causal.combined(with: .slidingWindow(left: 9)),
         .causal.combined(with: .softCap(3)), .causal.combined(with: .rope()),
       ] {
-        var scenario = Scenario()
-        scenario.shape = AttentionShape(queryHeads: 6, kvHeads: 2, headDimension: 24)
-        scenario.variant = variant
-        scenario.pageSize = pageSize
-        scenario.elementType = type
-        scenario.lengths = [(40, 40), (1, 50), (12, 300)]
+        let scenario = scenario(variant, pageSize, type, [(40, 40), (1, 50), (12, 300)])
         let material = try Scenario.Material(scenario, device)
         let clean = try scenario.run(material, workers: 3)
         // Position 17 of request 0, head 1.
-        let slot = try #require(material.batch.pages.slot(of: 17, in: 0))
-        var key = Array(material.keys[0][17 * 48..<18 * 48])
-        var value = Array(material.values[0][17 * 48..<18 * 48])
-        key[24 + 5] = .nan
-        try key.withUnsafeMutableBufferPointer { key in
-          try value.withUnsafeMutableBufferPointer { value in
-            try material.cache.append(
-              keys: MatrixView(try #require(key.baseAddress), rows: 1, columns: 48),
-              values: MatrixView(try #require(value.baseAddress), rows: 1, columns: 48),
-              slots: [slot], on: device)
-          }
-        }
+        try mark(material, position: 17, key: .nan, device)
         let dirty = try scenario.run(material, workers: 3)
         let window = variant.name.contains("window") ? 9 : 1_000
         for row in 0..<material.batch.queries.total * 6 {
@@ -212,27 +229,11 @@ import Testing
       for variant in [
         AttentionVariant.causal, .causal.combined(with: .rope()), .causal.combined(with: turned),
       ] {
-        var scenario = Scenario()
-        scenario.shape = AttentionShape(queryHeads: 6, kvHeads: 2, headDimension: 24)
-        scenario.variant = variant
-        scenario.pageSize = pageSize
-        scenario.elementType = type
-        scenario.lengths = [(150, 150)]
+        let scenario = scenario(variant, pageSize, type, [(150, 150)])
         let material = try Scenario.Material(scenario, device)
         let clean = try scenario.run(material, workers: 1)
         // Position 44, head 1: in the panel in which the first tile ends.
-        let slot = try #require(material.batch.pages.slot(of: 44, in: 0))
-        var key = Array(material.keys[0][44 * 48..<45 * 48])
-        var value = Array(material.values[0][44 * 48..<45 * 48])
-        value[24 + 5] = .infinity
-        try key.withUnsafeMutableBufferPointer { key in
-          try value.withUnsafeMutableBufferPointer { value in
-            try material.cache.append(
-              keys: MatrixView(try #require(key.baseAddress), rows: 1, columns: 48),
-              values: MatrixView(try #require(value.baseAddress), rows: 1, columns: 48),
-              slots: [slot], on: device)
-          }
-        }
+        try mark(material, position: 44, value: .infinity, device)
         let dirty = try scenario.run(material, workers: 1)
         for row in 0..<150 * 6 {
           let (token, head) = (row / 6, row % 6)
