@@ -36,6 +36,18 @@ import Testing
     }
   }
 
+  /// Its threads end with it: they do not keep it.
+  @Test(arguments: [1, 2, 5])
+  func aPoolEndsWithItsLastUser(workers: Int) {
+    weak var left: WorkerPool?
+    do {
+      let pool = WorkerPool(count: workers)
+      left = pool
+      pool.forkJoin { _ in usleep(10) }
+    }
+    #expect(left == nil)
+  }
+
   @Test func callersTakeTurns() async {
     final class Counter: Sendable { let value = Atomic<Int>(0) }
     let pool = WorkerPool(count: 2)
