@@ -3,7 +3,7 @@ import Testing
 import TestModels
 import Tokenizers
 
-@Suite struct ErrorTests {
+@Suite(.timeLimit(.minutes(20))) struct ErrorTests {
   /// Bodies of `/v1/chat/completions` and the field that is to blame.
   static let refused: [(String, String)] = [
     (#"{}"#, "messages"),

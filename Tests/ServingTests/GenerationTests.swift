@@ -4,7 +4,7 @@ import Testing
 import TestModels
 import Tokenizers
 
-@Suite struct GenerationTests {
+@Suite(.timeLimit(.minutes(20))) struct GenerationTests {
   static let chat: JSON = [
     "messages": [["role": "user", "content": "hello"]], "max_tokens": 12, "temperature": 0,
     "ignore_eos": true,

@@ -78,14 +78,18 @@ final class TestServer: Sendable {
     return lines.joined(separator: "\r\n") + "\r\n\r\n" + (body ?? "")
   }
 
-  /// Waits until nothing runs or waits; returns whether that came to be.
-  func becomesIdle() async throws -> Bool {
-    for _ in 0..<500 {
-      let now = engine.statistics()
-      if now.running + now.waiting == 0 { return true }
-      try await Task.sleep(for: .milliseconds(10))
+  /// Waits until the engine is as `condition` says; returns whether that came to be.
+  func becomes(_ condition: (EngineStatistics) -> Bool) async throws -> Bool {
+    for _ in 0..<20_000 {
+      if condition(engine.statistics()) { return true }
+      try await Task.sleep(for: .milliseconds(5))
     }
     return false
+  }
+
+  /// Waits until nothing runs or waits; returns whether that came to be.
+  func becomesIdle() async throws -> Bool {
+    try await becomes { $0.running + $0.waiting == 0 }
   }
 }
 

@@ -7,7 +7,7 @@ import Testing
 import Tokenizers
 
 /// A real model through the engine.
-@Suite(.serialized) struct EngineModelTests {
+@Suite(.serialized, .timeLimit(.minutes(20))) struct EngineModelTests {
   static var path: String {
     let environment = ProcessInfo.processInfo.environment
     let chosen = environment["XDG_CACHE_HOME"].flatMap { $0.isEmpty ? nil : $0 }

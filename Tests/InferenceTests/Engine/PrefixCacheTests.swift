@@ -4,7 +4,7 @@ import Testing
 import Tokenizers
 
 /// The page pool and the radix tree over token ids, against plain lists.
-@Suite struct PrefixCacheTests {
+@Suite(.timeLimit(.minutes(20))) struct PrefixCacheTests {
   /// Sequences over three letters share beginnings often.
   @Test(arguments: [1, 2, 4], 0..<6)
   func agreesWithAList(pageSize: Int, seed: Int) {

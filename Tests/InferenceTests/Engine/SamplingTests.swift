@@ -8,7 +8,7 @@ import Testing
 import Tokenizers
 
 /// What requests ask of sampling, against plain computations over a single sequence's logits.
-@Suite struct EngineSamplingTests {
+@Suite(.timeLimit(.minutes(20))) struct EngineSamplingTests {
   /// The tokens that a rule chooses, one after another, from the model's own logits.
   static func tokens(
     after prompt: [TokenID], count: Int, choose: (_ logits: [Float], _ tokens: [TokenID]) -> TokenID

@@ -21,7 +21,7 @@ extension ModelStep {
   }
 }
 
-@Suite struct EngineSpeculationTests {
+@Suite(.timeLimit(.minutes(20))) struct EngineSpeculationTests {
   static func otherBundle() throws -> ModelBundle {
     var other = TinyModel()
     other.layers = 1

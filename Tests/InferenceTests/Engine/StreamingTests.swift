@@ -5,7 +5,7 @@ import Testing
 import Tokenizers
 
 /// Attention sinks and a window: endless generation in constant memory.
-@Suite struct StreamingTests {
+@Suite(.timeLimit(.minutes(20))) struct StreamingTests {
   static func request(_ prompt: Int, _ tokens: Int) -> InferenceRequest {
     var request = InferenceRequest(prompt: (0..<prompt).map { TokenID($0 * 37 % 256) })
     request.maxTokens = tokens
