@@ -74,7 +74,7 @@ extension Launch {
       let block = scratch.variant.keys + panel * panelFloats
       let (c, s) = (scratch.variant.externals[2 * panel], scratch.variant.externals[2 * panel + 1])
       let next =
-        work.rows > kernels.strip / 2
+        work.rows > kernels.low_strip
         ? scratch.values[panel] : panel + 1 < keyTile.panels ? scratch.panels[panel + 1] : nil
       gathered.turn_keys(
         scratch.panels[panel], headDimension, turn.distance, c.base, s.base, block,

@@ -245,8 +245,9 @@ typedef struct swa_tile_memory {
 
 /// The attention kernels of one instruction-set level.
 typedef struct swa_attention_kernels {
-  /// The most rows of a strip.
-  size_t strip;
+  /// The most rows of a strip, and of a low one: that fetches what it reads shortly before, a higher one what
+  /// is read in the next phase.
+  size_t strip, low_strip;
 
   swa_kv_kernels f32, f16, bf16, e4m3, e5m2, i8;
 

@@ -18,10 +18,7 @@ extension EngineLoop {
 
     /// The draw, a function of the request's parameters and the position.
     var draw: TokenDraw {
-      let sampling = sequence.owner.request.sampling
-      return TokenDraw(
-        row: row, temperature: sampling.temperature, filter: sampling.filter,
-        random: .init(seed: sequence.seed, counter: UInt64(position)))
+      sequence.owner.request.sampling.draw(row: row, seed: sequence.seed, position: position)
     }
   }
 

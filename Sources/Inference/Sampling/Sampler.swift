@@ -1,5 +1,5 @@
 public import Devices
-import LanguageModels
+internal import LanguageModels
 import Tensors
 public import Tokenizers
 
@@ -27,16 +27,14 @@ public struct Sampler: Sendable {
     // The operator only reads.
     let row = MatrixView(UnsafeMutablePointer(mutating: base), rows: 1, columns: logits.count)
     // Parameters were checked at birth; a vocabulary of 2³¹ tokens has no logits.
+    let draw = draw(position: position)
     let drawn = try? device.sampleFromLogits(
-      row, temperatures: [parameters.temperature], filters: [parameters.filter],
-      random: [.init(seed: parameters.seed, counter: UInt64(truncatingIfNeeded: position))])
+      row, temperatures: [draw.temperature], filters: [draw.filter], random: [draw.random])
     return drawn?.first?.map { TokenID($0) }
   }
 
   /// The same draw, for a runner that makes it where the logits are.
   func draw(position: Int) -> TokenDraw {
-    TokenDraw(
-      row: 0, temperature: parameters.temperature, filter: parameters.filter,
-      random: .init(seed: parameters.seed, counter: UInt64(truncatingIfNeeded: position)))
+    parameters.draw(row: 0, seed: parameters.seed, position: position)
   }
 }

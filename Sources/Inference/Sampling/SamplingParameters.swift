@@ -1,4 +1,5 @@
 internal import Devices
+internal import LanguageModels
 public import Tokenizers
 
 /// How the next token is chosen from the logits.
@@ -31,6 +32,13 @@ public struct SamplingParameters: Sendable, Hashable {
 
   /// Which tokens may be drawn.
   var filter: SamplingFilter { SamplingFilter(topK: topK, topP: topP, minP: minP) }
+
+  /// The draw of the token at `position` of its sequence: a function of these, the seed and the position.
+  func draw(row: Int, seed: UInt64, position: Int) -> TokenDraw {
+    TokenDraw(
+      row: row, temperature: temperature, filter: filter,
+      random: .init(seed: seed, counter: UInt64(truncatingIfNeeded: position)))
+  }
 
   /// Whether logits are drawn from as they are: no bias and no penalties.
   var leavesLogits: Bool {
