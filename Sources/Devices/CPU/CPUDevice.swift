@@ -12,10 +12,15 @@ public final class CPUDevice: Sendable {
   public let pool: WorkerPool
 
   /// The microkernels of attention at this level.
-  package let attentionKernels: swa_attention_kernels
+  package var attentionKernels: swa_attention_kernels { attention.pointee }
 
   /// The microkernels of the linear layers at this level.
-  package let linearKernels: swa_linear_kernels
+  package var linearKernels: swa_linear_kernels { linear.pointee }
+
+  // Tables of the C library, which are constants. They are no part of a device: modules that do not see
+  // their header, and are not built anew when it changes, know how a device lies in memory.
+  nonisolated(unsafe) private let attention: UnsafePointer<swa_attention_kernels>
+  nonisolated(unsafe) private let linear: UnsafePointer<swa_linear_kernels>
 
   /// Whether programs of variants are compiled to machine code, where they can be.
   package let compilesPrograms: Bool
@@ -78,8 +83,8 @@ public final class CPUDevice: Sendable {
     guard (1...Self.maximumThreads).contains(count) else { throw .threads(String(count)) }
     self.instructionSet = level
     self.compilesPrograms = compiles && level >= .avx512
-    attentionKernels = attention.pointee
-    linearKernels = linear.pointee
+    self.attention = attention
+    self.linear = linear
     pool = team.map { WorkerPool(count: count, on: $0) } ?? WorkerPool(count: count)
     scratch = WorkerScratch(workers: pool.count)
   }
