@@ -123,7 +123,8 @@ import Testing
       scenario.variant = variant
       scenario.elementType = type
       scenario.pageSize = pageSize
-      for keys in [430, 1_100] {
+      // The last reach into a second chunk and a third.
+      for keys in [430, 1_100, 4_200] {
         scenario.lengths = [(430, keys)]
         try expectSameBits(scenario, cuts: [42])
       }

@@ -203,6 +203,28 @@ import Testing
     }
   }
 
+  /// What is made of a chunk's keys serves all query tiles of its request: they meet it before the next.
+  @Test(arguments: workers)
+  func invariantChunksAreMetByAllTilesOfARequest(workers: Int) {
+    let chunk = Int32(Schedule.invariantChunk)
+    // A causal prompt, a window, and a request with nothing to read.
+    let prompt = (1...40).map { (keys: 0..<Int32(200 * $0), pages: Int32(0)) }
+    let window = (1...40).map { (keys: Int32(128 * $0)..<Int32(128 * $0 + 700), pages: Int32(600)) }
+    let nothing = [(keys: 2 * chunk..<2 * chunk, pages: Int32(900))]
+    let tiles = (prompt + window + nothing).enumerated().map { i, tile in
+      QueryTile(
+        firstQuery: Int32(i), rowCount: 8, pages: tile.pages, kvFirst: tile.keys.lowerBound,
+        kvEnd: tile.keys.upperBound)
+    }
+    let schedule = schedule(tiles, workers: workers, rule: .invariant)
+    let items = allItems(schedule)
+    #expect(Set(items.map(\.tile)).count == tiles.count)
+    let places = items.map { item in
+      [tiles[Int(item.tile)].pages, item.kvFirst / chunk, item.tile, item.firstHead]
+    }
+    for (a, b) in zip(places, places.dropFirst()) { #expect(a.lexicographicallyPrecedes(b)) }
+  }
+
   @Test(arguments: rules)
   func storageIsReusedBetweenBatches(rule: Schedule.Rule) {
     let schedule = Schedule(workers: 3, kvHeads: 3, group: 8, rule: rule)

@@ -110,7 +110,8 @@ final class BenchmarkSetup {
       AttentionBatch(queries: RaggedIndex(lengths: queryLengths), pages: table),
       shape: AttentionShape(
         queryHeads: benchmark.kvHeads * benchmark.groupSize, kvHeads: benchmark.kvHeads,
-        headDimension: benchmark.headDimension), type: benchmark.elementType.stored, device)
+        headDimension: benchmark.headDimension), type: benchmark.elementType.stored,
+      isBatchInvariant: benchmark.isBatchInvariant, device)
   }
 
   /// - Parameters:
@@ -118,7 +119,8 @@ final class BenchmarkSetup {
   ///   - tensors: The data of the variant's tensors.
   init(
     _ batch: AttentionBatch, shape: AttentionShape, type: ElementType = .bfloat16,
-    variant: AttentionVariant = .causal, tensors: VariantTensors? = nil, _ device: CPUDevice
+    variant: AttentionVariant = .causal, tensors: VariantTensors? = nil,
+    isBatchInvariant: Bool = false, _ device: CPUDevice
   ) throws {
     self.batch = batch
     let pages = batch.pages
@@ -126,7 +128,8 @@ final class BenchmarkSetup {
       pageCount: Int(pages.indices.max() ?? 0) + 1, pageSize: pages.pageSize,
       kvHeads: shape.kvHeads, headDimension: shape.headDimension, elementType: type)
     plan = try AttentionPlan(
-      device: device, shape: shape, variant: variant, batch: batch, tensors: tensors)
+      device: device, shape: shape, variant: variant, batch: batch, tensors: tensors,
+      isBatchInvariant: isBatchInvariant)
     let tokens = pages.kvLengths.reduce(0) { $0 + Int($1) }
     bytes = 2 * tokens * shape.kvHeads * shape.headDimension * type.blockBytes
     let scores = (0..<batch.requestCount).reduce(0.0) { sum, r in

@@ -39,6 +39,8 @@ public struct KernelBenchmark: Sendable, Hashable {
   public var pageSize = 16
   /// The stored form of keys and values.
   public var elementType = ElementTypeName.bfloat16
+  /// Whether the plan is batch-invariant.
+  public var isBatchInvariant = false
   /// Measurements, the median of which counts.
   public var rounds = 7
 
@@ -61,7 +63,9 @@ public struct KernelBenchmark: Sendable, Hashable {
   }
 
   /// Phase, spread and group, for a table's first column.
-  public var name: String { "\(phase.rawValue) \(lengths.rawValue) g\(groupSize)" }
+  public var name: String {
+    "\(phase.rawValue) \(lengths.rawValue) g\(groupSize)" + (isBatchInvariant ? " invariant" : "")
+  }
 
   /// The whole set: both phases, all spreads, groups of 1, 4 and 8.
   public static var all: [KernelBenchmark] {

@@ -36,25 +36,66 @@ extension Schedule {
     workerOffsets.fill(0, count: workers + 1)
     stateCount = 0
     var line = Line(total: total, workers: workers)
-    for (number, tile) in tiles.elements.enumerated() {
-      guard let chunk, tile.isCut(into: Int32(chunk)) else {
+    if let chunk {
+      emitChunks(of: Int32(chunk), &line)
+    } else {
+      for (number, tile) in tiles.elements.enumerated() {
         emit(
           tile, Int32(number), keys: tile.kvFirst..<tile.kvEnd, isWhole: tile.isSole,
-          mayCut: chunk == nil, &line)
-        continue
+          mayCut: true, &line)
       }
-      // Chunks end at multiples of their length, wherever the tile's keys begin.
-      var first = tile.kvFirst
-      repeat {
-        let end = min((first / Int32(chunk) + 1) * Int32(chunk), tile.kvEnd)
-        emit(
-          tile, Int32(number), keys: first..<end, isWhole: false, mayCut: false, &line)
-        first = end
-      } while first < tile.kvEnd
     }
     while line.worker < workers - 1 { close(&line) }
     workerOffsets.base[workers] = Int32(items.count)
     return line.position
+  }
+
+  /// Lays tiles on the line in chunks that end at multiples of `chunk`, wherever a tile's keys begin.
+  ///
+  /// Tiles that read the same pages, as those of one request, meet a chunk one after the other before
+  /// the next one, so that what is made of its keys is made for several of them.
+  private func emitChunks(of chunk: Int32, _ line: inout Line) {
+    let all = tiles.elements
+    var next = 0
+    while next < all.count {
+      let run = next..<endOfCommonPages(from: next)
+      next = run.upperBound
+      var (first, end) = (Int32.max, Int32.min)
+      for tile in all[run] {
+        first = min(first, tile.kvFirst)
+        end = max(end, tile.kvEnd, tile.kvFirst + 1)  // An empty tile has a place too.
+      }
+      first = first / chunk * chunk
+      repeat {
+        let reached = chunk < end - first ? first + chunk : end
+        for number in run {
+          let tile = all[number]
+          let lower = max(tile.kvFirst, first)
+          let keys = lower..<max(min(tile.kvEnd, reached), lower)
+          let isEmptyHere = tile.length == 0 && (first..<reached).contains(tile.kvFirst)
+          if keys.isEmpty && !isEmptyHere { continue }
+          emit(
+            tile, Int32(number), keys: keys, isWhole: tile.isSole && keys.count == tile.length,
+            mayCut: false, &line)
+        }
+        first = reached
+      } while first < end
+    }
+  }
+
+  /// The end of the tiles, from `first` on, that read the same pages for the same heads.
+  private func endOfCommonPages(from first: Int) -> Int {
+    let tile = tiles.base[first]
+    var next = first + 1
+    while next < tiles.count {
+      let other = tiles.base[next]
+      let isCommon =
+        other.pages == tile.pages && other.hasPositions == tile.hasPositions
+        && other.kvHead == tile.kvHead
+      if !isCommon { break }
+      next += 1
+    }
+    return next
   }
 
   private func close(_ line: inout Line) {

@@ -36,6 +36,9 @@ struct BenchKernelCommand: ParsableCommand {
     })
   var type = KernelBenchmark.ElementTypeName.bfloat16
 
+  @Flag(help: "Plan as for serving: a request's bits do not depend on others.")
+  var batchInvariant = false
+
   func run() throws {
     try reportingErrors {
       guard (1...1 << 20).contains(length ?? 1), (1...1 << 12).contains(batch ?? 1),
@@ -53,6 +56,7 @@ struct BenchKernelCommand: ParsableCommand {
         benchmark.rounds = measurement.rounds
         benchmark.pageSize = pageSize
         benchmark.elementType = type
+        benchmark.isBatchInvariant = batchInvariant
         if let length { benchmark.meanLength = length }
         if let batch { benchmark.batch = batch }
         rows.append(try benchmark.run(on: device, probes: probes))
