@@ -1,9 +1,13 @@
 """What is common to all calls: errors that name arguments, threads, and no need of torch."""
 
+import os
+import signal
 import subprocess
 import sys
 import threading
+import time
 import unittest
+import warnings
 
 import numpy as np
 from oracle import Numbers
@@ -54,6 +58,26 @@ class Mistakes(Numbers):
         for thread in threads:
             thread.join()
         self.assertEqual(failures, [])
+
+    def test_forks(self):
+        q, k = self.normal(300, 4, 64), self.normal(700, 2, 64)
+        expected = flashinfer.single_prefill_with_kv_cache(q, k, k, causal=True)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", DeprecationWarning)
+            child = os.fork()
+        if child == 0:
+            found = flashinfer.single_prefill_with_kv_cache(q, k, k, causal=True)
+            os._exit(0 if (found == expected).all() else 3)
+        for _ in range(3000):
+            ended, status = os.waitpid(child, os.WNOHANG)
+            if ended:
+                break
+            time.sleep(0.01)
+        else:
+            os.kill(child, signal.SIGKILL)
+            os.waitpid(child, 0)
+            self.fail("the child does not end")
+        self.assertEqual(os.waitstatus_to_exitcode(status), 0)
 
     def test_nothing_imports_torch(self):
         lines = [

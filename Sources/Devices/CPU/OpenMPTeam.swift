@@ -12,6 +12,8 @@ struct OpenMPTeam: Sendable {
   private let parallel: Parallel
   private let threadNumber: Number
   private let threadCount: Number
+  /// The forks that had led to the process whose threads these are.
+  private let forks = Forks.count
 
   /// The threads that a parallel region has where nobody asks for another number.
   let count: Int
@@ -31,8 +33,13 @@ struct OpenMPTeam: Sendable {
 
   /// Runs `work(context, worker)` once for every worker below `count`, the calling thread helping.
   ///
-  /// The runtime may give fewer threads than workers; then a thread is several workers in turn.
+  /// The runtime may give fewer threads than workers; then a thread is several workers in turn. In a
+  /// fork's child, which has none of them, the caller is all.
   func run(_ count: Int, _ context: UnsafeMutableRawPointer, _ work: WorkerPool.Work) {
+    guard forks == Forks.count else {
+      for worker in 0..<count { work(context, worker) }
+      return
+    }
     var region = Region(team: self, count: count, context: context, work: work)
     parallel(
       { pointer in

@@ -6,6 +6,9 @@ internal import Synchronization
 ///
 /// They spin briefly and then sleep: threads that only spin collapse as soon as another process
 /// holds a core. Each holds the crew and none the pool, so that the pool's end can be theirs.
+///
+/// A fork copies a process without its threads. In the child their crew is not present: nothing waits
+/// for it, and what they held is never freed.
 final class WorkerCrew: @unchecked Sendable {
   /// Checks of the next piece of work before a thread goes to sleep: some tens of microseconds.
   private static let spins = 4_000
@@ -25,23 +28,14 @@ final class WorkerCrew: @unchecked Sendable {
   private let done = UnsafeMutablePointer<pthread_cond_t>.allocate(capacity: 1)
   private var threads: [pthread_t] = []
 
-  init() {
+  /// The forks that had led to this process when the threads were started.
+  private let forks = Forks.count
+
+  /// Starts workers 1 to `count`; where the system refuses a thread, fewer.
+  init(_ count: Int) {
     pthread_mutex_init(mutex, nil)
     pthread_cond_init(wake, nil)
     pthread_cond_init(done, nil)
-  }
-
-  deinit {
-    pthread_mutex_destroy(mutex)
-    pthread_cond_destroy(wake)
-    pthread_cond_destroy(done)
-    mutex.deallocate()
-    wake.deallocate()
-    done.deallocate()
-  }
-
-  /// Starts workers 1 to `count`; returns how many the system granted.
-  func start(_ count: Int) -> Int {
     for worker in 1...count {
       var thread = pthread_t()
       let argument = Unmanaged.passRetained(Start(crew: self, worker: worker))
@@ -59,11 +53,26 @@ final class WorkerCrew: @unchecked Sendable {
       }
       threads.append(thread)
     }
-    return threads.count
   }
+
+  deinit {
+    pthread_mutex_destroy(mutex)
+    pthread_cond_destroy(wake)
+    pthread_cond_destroy(done)
+    mutex.deallocate()
+    wake.deallocate()
+    done.deallocate()
+  }
+
+  /// The number of threads.
+  var count: Int { threads.count }
+
+  /// Whether the threads are this process's.
+  var isPresent: Bool { forks == Forks.count }
 
   /// Ends the threads, which run nothing, and returns when they have ended.
   func stop() {
+    guard isPresent else { return }
     stopping.store(true, ordering: .sequentiallyConsistent)
     epoch.add(1, ordering: .sequentiallyConsistent)
     pthread_mutex_lock(mutex)
@@ -72,11 +81,14 @@ final class WorkerCrew: @unchecked Sendable {
     for thread in threads { pthread_join(thread, nil) }
   }
 
-  /// Runs `work` on all `count` threads and, as worker 0, on the calling one.
-  func forkJoin(_ count: Int, _ context: UnsafeMutableRawPointer, _ work: WorkerPool.Work) {
+  /// Runs `work` as workers 0 to `workers` − 1: one on each thread, worker 0 on the calling one, and
+  /// there too what threads are missing for.
+  func forkJoin(
+    _ workers: Int, _ context: UnsafeMutableRawPointer, _ work: WorkerPool.Work
+  ) {
     self.work = work
     self.context = context
-    running.store(count, ordering: .relaxed)
+    running.store(threads.count, ordering: .relaxed)
     epoch.add(1, ordering: .sequentiallyConsistent)
     if sleepers.load(ordering: .sequentiallyConsistent) > 0 {
       pthread_mutex_lock(mutex)
@@ -84,6 +96,7 @@ final class WorkerCrew: @unchecked Sendable {
       pthread_mutex_unlock(mutex)
     }
     work(context, 0)
+    for worker in threads.count + 1..<max(workers, threads.count + 1) { work(context, worker) }
     join()
   }
 
