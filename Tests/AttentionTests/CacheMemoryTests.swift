@@ -127,6 +127,16 @@ import Testing
     }
   }
 
+  @Test func pagesDoNotShareAllSetsOfTheFirstCache() throws {
+    for (pageSize, heads, dimension, expected) in [
+      (16, 8, 128, 65_536 + 64), (1, 8, 128, 4_096 + 64), (16, 2, 16, 2_048), (3, 5, 40, 2_400),
+    ] {
+      let bytes = try PagedKVCache.pageByteCount(
+        pageSize: pageSize, kvHeads: heads, headDimension: dimension, elementType: .bfloat16)
+      #expect(bytes == expected)
+    }
+  }
+
   @Test func latentRowsAreStoredOnce() throws {
     let device = try CPUDevice(threads: 1)
     let cache = try PagedKVCache(

@@ -9,6 +9,8 @@ extension PagedKVCache {
   ///   block of at most 16 columns is 16 wide.
   ///
   /// So all that one page holds is one run of memory, and what a product reads is read in order.
+  /// Where pages would lie a multiple of the first cache's sets apart, a line between them puts a head's
+  /// panels into other sets than those of the pages beside it.
   struct Geometry: Sendable {
     /// The sizes that a cache is made of.
     struct Sizes {
@@ -41,6 +43,9 @@ extension PagedKVCache {
     /// From the first key to the first value, in memory of our own.
     let valueStart: Int
 
+    /// A line of the first cache, and how far apart lines are that share a set of it.
+    private static let (lineBytes, setBytes) = (64, 4_096)
+
     /// Memory that a foreign layout describes.
     init(pageSize: Int, key: Strides, value: Strides, sharesValues: Bool = false) {
       self.pageSize = pageSize
@@ -71,8 +76,9 @@ extension PagedKVCache {
       let keyBytes = keyElements * sizes.elementBytes
       let valueBytes = valueElements * sizes.elementBytes
       let head = (keyBytes + valueBytes) * units
-      key = Strides(page: head * sizes.kvHeads, head: head, token: keyBytes)
-      value = Strides(page: head * sizes.kvHeads, head: head, token: valueBytes)
+      let apart = head * sizes.kvHeads % Self.setBytes == 0 ? Self.lineBytes : 0
+      key = Strides(page: head * sizes.kvHeads + apart, head: head, token: keyBytes)
+      value = Strides(page: head * sizes.kvHeads + apart, head: head, token: valueBytes)
       valueStart = keyBytes * units
     }
 
