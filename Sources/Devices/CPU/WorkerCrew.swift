@@ -7,36 +7,52 @@ internal import Synchronization
 /// They spin briefly and then sleep: threads that only spin collapse as soon as another process
 /// holds a core. Each holds the crew and none the pool, so that the pool's end can be theirs.
 ///
-/// A fork copies a process without its threads. In the child their crew is not present: nothing waits
-/// for it, and what they held is never freed.
+/// A fork copies a process without its threads: in the child the next piece of work starts others.
 final class WorkerCrew: @unchecked Sendable {
   /// Checks of the next piece of work before a thread goes to sleep: some tens of microseconds.
   private static let spins = 4_000
 
-  // `work` and `context` are written by the caller before `epoch` is raised and read by workers
-  // after they see it raised; no worker reads them once `running` has reached 0.
-  private var work: WorkerPool.Work?
-  private var context: UnsafeMutableRawPointer?
-  private let epoch = Atomic<UInt>(0)
-  private let running = Atomic<Int>(0)
-  private let sleepers = Atomic<Int>(0)
-  private let stopping = Atomic<Bool>(false)
+  /// What the caller and the threads tell each other, in a cache line of its own: counting the crew's
+  /// references takes none from a thread that spins.
+  private struct Board: ~Copyable {
+    // `work` and `context` are written by the caller before `epoch` is raised and read by workers
+    // after they see it raised; no worker reads them once `running` has reached 0.
+    var work: WorkerPool.Work?
+    var context: UnsafeMutableRawPointer?
+    let epoch = Atomic<UInt>(0)
+    let running = Atomic<Int>(0)
+    let sleepers = Atomic<Int>(0)
+    let stopping = Atomic<Bool>(false)
+    /// The forks that had led to the process whose threads these are, and how many they are.
+    let forks = Forks.count
+    var threads = 0
+  }
+
+  // Lives until `deinit`.
+  private let board = UnsafeMutableRawPointer.allocate(
+    byteCount: MemoryLayout<Board>.size, alignment: 64
+  ).bindMemory(to: Board.self, capacity: 1)
 
   // Sleep and wake-up. The condition variables live at fixed addresses until `deinit`.
   private let mutex = UnsafeMutablePointer<pthread_mutex_t>.allocate(capacity: 1)
   private let wake = UnsafeMutablePointer<pthread_cond_t>.allocate(capacity: 1)
   private let done = UnsafeMutablePointer<pthread_cond_t>.allocate(capacity: 1)
+  private let wanted: Int
   private var threads: [pthread_t] = []
-
-  /// The forks that had led to this process when the threads were started.
-  private let forks = Forks.count
 
   /// Starts workers 1 to `count`; where the system refuses a thread, fewer.
   init(_ count: Int) {
+    wanted = count
+    start()
+  }
+
+  private func start() {
+    board.initialize(to: Board())
     pthread_mutex_init(mutex, nil)
     pthread_cond_init(wake, nil)
     pthread_cond_init(done, nil)
-    for worker in 1...count {
+    threads = []
+    for worker in 1...wanted {
       var thread = pthread_t()
       let argument = Unmanaged.passRetained(Start(crew: self, worker: worker))
       let status = pthread_create(
@@ -53,6 +69,7 @@ final class WorkerCrew: @unchecked Sendable {
       }
       threads.append(thread)
     }
+    board.pointee.threads = threads.count
   }
 
   deinit {
@@ -62,19 +79,21 @@ final class WorkerCrew: @unchecked Sendable {
     mutex.deallocate()
     wake.deallocate()
     done.deallocate()
+    board.deinitialize(count: 1)
+    board.deallocate()
   }
 
   /// The number of threads.
-  var count: Int { threads.count }
+  var count: Int { board.pointee.threads }
 
   /// Whether the threads are this process's.
-  var isPresent: Bool { forks == Forks.count }
+  private var isPresent: Bool { board.pointee.forks == Forks.count }
 
   /// Ends the threads, which run nothing, and returns when they have ended.
   func stop() {
     guard isPresent else { return }
-    stopping.store(true, ordering: .sequentiallyConsistent)
-    epoch.add(1, ordering: .sequentiallyConsistent)
+    board.pointee.stopping.store(true, ordering: .sequentiallyConsistent)
+    board.pointee.epoch.add(1, ordering: .sequentiallyConsistent)
     pthread_mutex_lock(mutex)
     pthread_cond_broadcast(wake)
     pthread_mutex_unlock(mutex)
@@ -86,17 +105,19 @@ final class WorkerCrew: @unchecked Sendable {
   func forkJoin(
     _ workers: Int, _ context: UnsafeMutableRawPointer, _ work: WorkerPool.Work
   ) {
-    self.work = work
-    self.context = context
-    running.store(threads.count, ordering: .relaxed)
-    epoch.add(1, ordering: .sequentiallyConsistent)
-    if sleepers.load(ordering: .sequentiallyConsistent) > 0 {
+    if !isPresent { start() }
+    let threads = board.pointee.threads
+    board.pointee.work = work
+    board.pointee.context = context
+    board.pointee.running.store(threads, ordering: .relaxed)
+    board.pointee.epoch.add(1, ordering: .sequentiallyConsistent)
+    if board.pointee.sleepers.load(ordering: .sequentiallyConsistent) > 0 {
       pthread_mutex_lock(mutex)
       pthread_cond_broadcast(wake)
       pthread_mutex_unlock(mutex)
     }
     work(context, 0)
-    for worker in threads.count + 1..<max(workers, threads.count + 1) { work(context, worker) }
+    if threads < workers - 1 { for worker in threads + 1..<workers { work(context, worker) } }
     join()
   }
 
@@ -106,9 +127,11 @@ final class WorkerCrew: @unchecked Sendable {
     while true {
       awaitWork(after: seen)
       seen &+= 1
-      if stopping.load(ordering: .acquiring) { return }
-      if let work, let context { work(context, worker) }
-      if running.subtract(1, ordering: .acquiringAndReleasing).newValue == 0 {
+      if board.pointee.stopping.load(ordering: .acquiring) { return }
+      if let work = board.pointee.work, let context = board.pointee.context {
+        work(context, worker)
+      }
+      if board.pointee.running.subtract(1, ordering: .acquiringAndReleasing).newValue == 0 {
         pthread_mutex_lock(mutex)
         pthread_cond_signal(done)
         pthread_mutex_unlock(mutex)
@@ -118,23 +141,25 @@ final class WorkerCrew: @unchecked Sendable {
 
   private func awaitWork(after seen: UInt) {
     for _ in 0..<Self.spins {
-      if epoch.load(ordering: .acquiring) != seen { return }
+      if board.pointee.epoch.load(ordering: .acquiring) != seen { return }
       swa_pause()
     }
     pthread_mutex_lock(mutex)
-    sleepers.add(1, ordering: .sequentiallyConsistent)
-    while epoch.load(ordering: .sequentiallyConsistent) == seen { pthread_cond_wait(wake, mutex) }
-    sleepers.subtract(1, ordering: .relaxed)
+    board.pointee.sleepers.add(1, ordering: .sequentiallyConsistent)
+    while board.pointee.epoch.load(ordering: .sequentiallyConsistent) == seen {
+      pthread_cond_wait(wake, mutex)
+    }
+    board.pointee.sleepers.subtract(1, ordering: .relaxed)
     pthread_mutex_unlock(mutex)
   }
 
   private func join() {
     for _ in 0..<Self.spins {
-      if running.load(ordering: .acquiring) == 0 { return }
+      if board.pointee.running.load(ordering: .acquiring) == 0 { return }
       swa_pause()
     }
     pthread_mutex_lock(mutex)
-    while running.load(ordering: .acquiring) != 0 { pthread_cond_wait(done, mutex) }
+    while board.pointee.running.load(ordering: .acquiring) != 0 { pthread_cond_wait(done, mutex) }
     pthread_mutex_unlock(mutex)
   }
 

@@ -13,40 +13,38 @@ public final class WorkerPool: Sendable {
   /// The number of workers, the calling thread among them.
   public let count: Int
 
-  /// The workers other than the caller, where they are this pool's own; locked while they work.
-  private let crew: Mutex<WorkerCrew?>
+  private let turn = Mutex<Void>(())
+  /// The workers other than the caller, where they are this pool's own.
+  private let crew: WorkerCrew?
   /// Whose threads run the work where they are not this pool's own.
   private let team: OpenMPTeam?
 
   /// Starts `count` workers (at least 1); where the system refuses a thread, fewer.
   public init(count requested: Int) {
-    let crew = requested > 1 ? WorkerCrew(requested - 1) : nil
+    crew = requested > 1 ? WorkerCrew(requested - 1) : nil
     count = 1 + (crew?.count ?? 0)
-    self.crew = Mutex(crew)
     team = nil
   }
 
   /// A pool of `count` workers on an OpenMP runtime's threads, without any of its own.
   init(count: Int, on team: OpenMPTeam) {
     self.count = count
-    crew = Mutex(nil)
+    crew = nil
     self.team = team
   }
 
-  deinit { crew.withLock { $0?.stop() } }
+  deinit { crew?.stop() }
 
   /// Runs `work(context, worker)` once on every worker and returns when all have returned.
   package func forkJoin(_ context: UnsafeMutableRawPointer, _ work: Work) {
-    crew.withLock { crew in
-      if count == 1 { return work(context, 0) }
-      if let team { return team.run(count, context, work) }
-      guard let present = crew, present.isPresent else {
-        // A fork's child has none of its parent's threads.
-        let new = WorkerCrew(count - 1)
-        crew = new
-        return new.forkJoin(count, context, work)
+    turn.withLock { _ in
+      if count == 1 {
+        work(context, 0)
+      } else if let team {
+        team.run(count, context, work)
+      } else {
+        crew?.forkJoin(count, context, work)
       }
-      present.forkJoin(count, context, work)
     }
   }
 
@@ -92,7 +90,7 @@ public final class WorkerPool: Sendable {
   ) {
     let grain = max(grain, 1)
     guard count > grain, self.count > 1 else {
-      if count > 0 { crew.withLock { _ in body(0..<count, 0) } }
+      if count > 0 { turn.withLock { _ in body(0..<count, 0) } }
       return
     }
     let next = Atomic<Int>(0)
