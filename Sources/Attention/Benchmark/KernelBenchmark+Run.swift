@@ -111,16 +111,17 @@ final class BenchmarkSetup {
       shape: AttentionShape(
         queryHeads: benchmark.kvHeads * benchmark.groupSize, kvHeads: benchmark.kvHeads,
         headDimension: benchmark.headDimension), type: benchmark.elementType.stored,
-      isBatchInvariant: benchmark.isBatchInvariant, device)
+      window: benchmark.window, isBatchInvariant: benchmark.isBatchInvariant, device)
   }
 
   /// - Parameters:
   ///   - batch: The requests; the pool has the pages that they name.
   ///   - tensors: The data of the variant's tensors.
+  ///   - window: The last keys that a query sees, of those that the variant leaves.
   init(
     _ batch: AttentionBatch, shape: AttentionShape, type: ElementType = .bfloat16,
     variant: AttentionVariant = .causal, tensors: VariantTensors? = nil,
-    isBatchInvariant: Bool = false, _ device: CPUDevice
+    window: Int? = nil, isBatchInvariant: Bool = false, _ device: CPUDevice
   ) throws {
     self.batch = batch
     let pages = batch.pages
@@ -128,13 +129,18 @@ final class BenchmarkSetup {
       pageCount: Int(pages.indices.max() ?? 0) + 1, pageSize: pages.pageSize,
       kvHeads: shape.kvHeads, headDimension: shape.headDimension, elementType: type)
     plan = try AttentionPlan(
-      device: device, shape: shape, variant: variant, batch: batch, tensors: tensors,
+      device: device, shape: shape,
+      variant: window.map { variant.combined(with: .slidingWindow(left: $0 - 1)) } ?? variant,
+      batch: batch, tensors: tensors,
       isBatchInvariant: isBatchInvariant)
     let tokens = pages.kvLengths.reduce(0) { $0 + Int($1) }
     bytes = 2 * tokens * shape.kvHeads * shape.headDimension * type.blockBytes
     let scores = (0..<batch.requestCount).reduce(0.0) { sum, r in
       let (new, all) = (Double(batch.queries[r].count), Double(pages.kvLengths[r]))
-      return sum + new * (all - new) + new * (new + 1) / 2
+      // Every query sees one key more than the one before, up to the window.
+      let most = min(all, Double(window ?? .max))
+      let growing = min(max(most - (all - new), 0), new)
+      return sum + growing * (all - new) + growing * (growing + 1) / 2 + (new - growing) * most
     }
     operations = scores * Double(4 * shape.queryHeads * shape.headDimension)
     let columns = shape.queryHeads * shape.headDimension

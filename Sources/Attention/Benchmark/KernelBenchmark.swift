@@ -39,6 +39,8 @@ public struct KernelBenchmark: Sendable, Hashable {
   public var pageSize = 16
   /// The stored form of keys and values.
   public var elementType = ElementTypeName.bfloat16
+  /// The last keys that a query sees; all of them where nil.
+  public var window: Int?
   /// Whether the plan is batch-invariant.
   public var isBatchInvariant = false
   /// Measurements, the median of which counts.

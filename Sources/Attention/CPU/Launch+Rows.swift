@@ -82,11 +82,15 @@ extension Launch {
   func writeOutput(_ work: HeadItem, _ scratch: Scratch) {
     for row in 0..<work.rows {
       let (query, head) = place(work, row: row, scratch)
-      let target = output.row(query) + head * valueDimension
-      normalize(row, work.head, scratch, to: target)
-      if !functors.finishesRows && lse == nil { continue }
+      scratch.outputRows[row] = output.row(query) + head * valueDimension
+    }
+    normalize(work, scratch)
+    if !functors.finishesRows && lse == nil { return }
+    for row in 0..<work.rows {
+      let (query, head) = place(work, row: row, scratch)
       var total = logSumExp(row, scratch)
       if functors.finishesRows {
+        let target = output.row(query) + head * valueDimension
         total = finish(target, total, at: rowPlace(work, row: row, scratch), scratch.variant)
       }
       if let lse { lse.row(query)[head] = total * lseFactor }
@@ -97,27 +101,23 @@ extension Launch {
   func leavePartialState(_ work: HeadItem, _ scratch: Scratch) {
     let first = Int(work.item.state) + (work.head - Int(work.item.firstHead)) * work.rows
     for row in 0..<work.rows {
-      normalize(row, work.head, scratch, to: partialOutput + (first + row) * valueDimension)
+      scratch.outputRows[row] = partialOutput + (first + row) * valueDimension
       partialLSE[first + row] = logSumExp(row, scratch)
     }
+    normalize(work, scratch)
   }
 
-  /// O / l, or exact zeros for a row that attends to nothing; without softmax O itself.
-  @inline(__always)
-  func normalize(
-    _ row: Int, _ head: Int, _ scratch: Scratch, to target: UnsafeMutablePointer<Float>
-  ) {
-    let valueScale = functors.values.count > 0 ? 1 : valueScales[head]
-    if !usesSoftmax {
-      kernels.scale(
-        scratch.output + row * scratch.outputPitch, valueDimension, valueScale, target)
-    } else if scratch.maximum[row] == -.infinity {
-      target.update(repeating: 0, count: valueDimension)
-    } else {
-      kernels.scale(
-        scratch.output + row * scratch.outputPitch, valueDimension,
-        valueScale / scratch.sum[row], target)
+  /// O / l to `outputRows`, or exact zeros for a row that attends to nothing; without softmax O itself.
+  private func normalize(_ work: HeadItem, _ scratch: Scratch) {
+    let valueScale = functors.values.count > 0 ? 1 : valueScales[work.head]
+    for row in 0..<work.rows {
+      scratch.rescale[row] =
+        !usesSoftmax
+        ? valueScale : scratch.maximum[row] == -.infinity ? 0 : valueScale / scratch.sum[row]
     }
+    kernels.scale_rows(
+      scratch.output, scratch.outputPitch, work.rows, valueDimension, scratch.rescale,
+      scratch.outputRows)
   }
 
   /// Merges partial states, each row's in the order of their keys.

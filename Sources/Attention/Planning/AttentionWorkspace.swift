@@ -102,6 +102,8 @@ struct Scratch {
   private(set) var places: UnsafeMutablePointer<RowPlace>
   /// The addresses of the query rows of a tile.
   let queryRows: UnsafeMutablePointer<UnsafePointer<Float>?>
+  /// Where the rows of a tile go.
+  let outputRows: UnsafeMutablePointer<UnsafeMutablePointer<Float>?>
   /// Packed queries.
   private(set) var queries: UnsafeMutablePointer<Float>
   /// The score tile, later probabilities.
@@ -151,6 +153,7 @@ struct Scratch {
     parts = layout.take(Part.self, max(rows, tiles))
     places = layout.take(RowPlace.self, tiles * rows)
     queryRows = layout.take(UnsafePointer<Float>?.self, rows)
+    outputRows = layout.take(UnsafeMutablePointer<Float>?.self, rows)
     queries = layout.take(Float.self, tiles * rows * padded)
     scores = layout.take(Float.self, rows * AttentionWorkspace.scorePitch)
     output = layout.take(Float.self, tiles * rows * outputPitch)

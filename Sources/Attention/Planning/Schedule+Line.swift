@@ -110,13 +110,13 @@ extension Schedule {
     _ line: inout Line
   ) {
     let rows = Int(tile.rowCount)
-    let strand = cost(rows: rows, kv: keys.count)
+    let strand = max(cost(rows: rows, kv: keys.count), 1)
     let slack = mayCut ? line.slack : max(line.slack, strand / 2)
     let heads = tile.heads(of: kvHeads)
     var head = heads.lowerBound
     while head < heads.upperBound {
-      let room = line.worker == workers - 1 ? Int.max : line.end + slack - line.position
-      let whole = room < strand ? 0 : min(heads.upperBound - head, room / max(strand, 1))
+      let room = line.worker == workers - 1 ? Int.max : line.room(for: strand, slack: slack)
+      let whole = min(heads.upperBound - head, room / strand)
       if whole > 0 {
         append(number, rows, keys, heads: head..<head + whole, isPartial: !isWhole)
         line.position += whole * strand
@@ -194,6 +194,14 @@ private struct Line {
     (share, remainder) = total.quotientAndRemainder(dividingBy: workers)
     slack = share / Self.slack
     end = share + min(remainder, 1)
+  }
+
+  /// What pieces of `strand` each may fill: up to the piece that ends nearest to the share's end, which
+  /// it may pass by the slack.
+  func room(for strand: Int, slack: Int) -> Int {
+    let left = max(end - position, 0)
+    let over = strand - left % strand
+    return over <= min(slack, strand / 2) ? left + over : left
   }
 
   mutating func advance() {

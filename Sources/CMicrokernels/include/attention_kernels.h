@@ -253,6 +253,9 @@ typedef struct swa_attention_kernels {
 
   /// out[i] = o[i]·factor.
   void (*scale)(const float *o, size_t d, float factor, float *out);
+  /// out[r][i] = o[r·ldo + i]·factors[r], exactly 0 where a factor is 0. Rows to come are fetched ahead.
+  void (*scale_rows)(const float *o, size_t ldo, size_t rows, size_t d, const float *factors,
+                     float *const *out);
   /// The merge ⊕ of `count` partial states of one row, in order: state i at o + states[i]·d with
   /// its natural log-sum-exp at lse[states[i]]. All empty: out = 0 and −∞ is returned.
   float (*merge)(const float *o, const float *lse, const int32_t *states, size_t count, size_t d,

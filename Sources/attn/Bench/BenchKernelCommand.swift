@@ -36,16 +36,19 @@ struct BenchKernelCommand: ParsableCommand {
     })
   var type = KernelBenchmark.ElementTypeName.bfloat16
 
+  @Option(help: "The last keys that a query sees (default: all).")
+  var window: Int?
+
   @Flag(help: "Plan as for serving: a request's bits do not depend on others.")
   var batchInvariant = false
 
   func run() throws {
     try reportingErrors {
       guard (1...1 << 20).contains(length ?? 1), (1...1 << 12).contains(batch ?? 1),
-        (1...1 << 12).contains(pageSize)
+        (1...1 << 12).contains(pageSize), (1...1 << 20).contains(window ?? 1)
       else {
         throw ValidationError(
-          "--length, --batch and --page-size take numbers of at least 1")
+          "--length, --batch, --page-size and --window take numbers of at least 1")
       }
       let device = try place.device()
       let probes = KernelBenchmark.Probes(
@@ -56,6 +59,7 @@ struct BenchKernelCommand: ParsableCommand {
         benchmark.rounds = measurement.rounds
         benchmark.pageSize = pageSize
         benchmark.elementType = type
+        benchmark.window = window
         benchmark.isBatchInvariant = batchInvariant
         if let length { benchmark.meanLength = length }
         if let batch { benchmark.batch = batch }
