@@ -96,7 +96,7 @@ import Testing
 
   /// However a request's queries are cut into steps, beyond a chunk of keys too: the bits of a row
   /// are the same.
-  @Test(arguments: [nil, 70, 300], [ElementType.bfloat16, .float16, .float32])
+  @Test(arguments: [nil, 70, 300, 2_500], [ElementType.bfloat16, .float16, .float32])
   func bitsDoNotDependOnCuts(window: Int?, type: ElementType) throws {
     var scenario = Scenario()
     scenario.elementType = type
@@ -170,6 +170,21 @@ import Testing
       } else {
         expected = bits
       }
+    }
+  }
+
+  /// A window of no more than a chunk of keys is read in one piece, wherever it lies; a longer one is not.
+  @Test func shortWindowsAreNotCut() throws {
+    let device = try CPUDevice(threads: 1)
+    var scenario = Scenario()
+    scenario.lengths = [(300, 4_150), (1, 5_000)]
+    let material = try Scenario.Material(scenario, device)
+    for (left, isCut) in [(70, false), (2_047, false), (2_048, true)] {
+      let plan = try AttentionPlan(
+        device: device, shape: scenario.shape,
+        variant: .causal.combined(with: .slidingWindow(left: left)), batch: material.batch,
+        isBatchInvariant: true)
+      #expect(plan.schedule.allMerges.isEmpty != isCut)
     }
   }
 

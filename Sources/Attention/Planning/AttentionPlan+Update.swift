@@ -80,7 +80,8 @@ extension AttentionPlan {
       for request in 0..<queryLengths.count { addTiles(of: request, queries: queries) }
     }
     guard schedule.work < 0x1p60 else { throw .tooLarge("scores") }
-    schedule.distribute(queryRows: queryRows.base, queryCount: rowRequests.count)
+    schedule.distribute(
+      queryRows: queryRows.base, queryCount: rowRequests.count, mostKeys: code.bounds.mostKeys)
     workspace.reserve(states: schedule.stateCount)
   }
 

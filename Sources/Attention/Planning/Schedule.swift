@@ -75,9 +75,14 @@ package final class Schedule {
 
   /// Distributes the tiles.
   ///
-  /// - Parameter queryRows: The plan's list of query rows, which the tiles point into; rows are
-  ///   below `queryCount`.
-  package func distribute(queryRows: UnsafePointer<Int32>, queryCount: Int) {
+  /// - Parameters:
+  ///   - queryRows: The plan's list of query rows, which the tiles point into; rows are below
+  ///     `queryCount`.
+  ///   - mostKeys: The most keys that any row has in any batch, where that is known: rows that never
+  ///     have more than an invariant chunk are not cut, wherever their keys begin.
+  package func distribute(
+    queryRows: UnsafePointer<Int32>, queryCount: Int, mostKeys: Int? = nil
+  ) {
     stateCount = 0
     merges.removeAll()
     mergeStates.removeAll()
@@ -87,8 +92,9 @@ package final class Schedule {
       chunkBound = 0
       cutLine(chunk: nil)
     case .invariant:
-      chunkBound = Self.invariantChunk
-      cutLine(chunk: Self.invariantChunk)
+      let isCut = mostKeys ?? .max > Self.invariantChunk
+      chunkBound = isCut ? Self.invariantChunk : Int(Int32.max)
+      cutLine(chunk: chunkBound)
     case .longestFirst: cutLongestFirst()
     }
     guard stateCount > 0 else { return }

@@ -91,6 +91,22 @@ package struct MaskBounds: Sendable {
     return keys.isEmpty ? 0..<0 : keys
   }
 
+  /// The most keys that any query has, whatever the lengths: those of a window; nil where bounds do not
+  /// say.
+  package var mostKeys: Int? {
+    var most: Int?
+    for upper in bounds where upper.isUpper {
+      for lower in bounds where !lower.isUpper {
+        let (a, b) = (upper.form, lower.form)
+        let isWindow =
+          a.query == b.query && a.kvLength == b.kvLength && a.queryLength == b.queryLength
+        let keys = (a.constant - b.constant).rounded(.down) + 1
+        if isWindow, keys < 0x1p31 { most = min(most ?? .max, max(Int(keys), 0)) }
+      }
+    }
+    return most
+  }
+
   /// The most ranges that `segments` gives.
   package static let maximumSegments = 8
 
