@@ -109,7 +109,9 @@ import Tokenizers
     try second.write(TestServer.request("POST", "/v1/completions", body.text))
     var text = ""
     while !text.contains(": keep-alive\n\n") {
-      text += String(decoding: try await second.more(), as: UTF8.self)
+      let more = try await second.more()
+      try #require(!more.isEmpty, "the stream ended: \(text)")
+      text += String(decoding: more, as: UTF8.self)
     }
     first.endWriting()
     second.endWriting()

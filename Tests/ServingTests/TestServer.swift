@@ -136,6 +136,10 @@ final class Connection: Sendable {
       }
     }
     guard result == 0 else { throw Failure(what: "connect: \(errno)") }
+    // A reader that waits sees no cancellation: without this a lost answer would hang all tests.
+    var limit = timeval(tv_sec: 600, tv_usec: 0)
+    setsockopt(
+      descriptor, SOL_SOCKET, SO_RCVTIMEO, &limit, socklen_t(MemoryLayout<timeval>.size))
   }
 
   deinit { close(descriptor) }

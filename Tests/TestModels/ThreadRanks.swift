@@ -91,15 +91,24 @@ package final class ThreadRanks: @unchecked Sendable {
     }
   }
 
+  /// Waits for the others, who end the run where they do not come.
+  private func wait(until end: Date) {
+    if !condition.wait(until: end) {
+      reason = "a rank does not come"
+      condition.broadcast()
+    }
+  }
+
   /// What all ranks bring to a call.
   private func exchange(_ bytes: [UInt8], _ rank: Int, isSum: Bool) throws -> [[UInt8]] {
     condition.lock()
     defer { condition.unlock() }
+    let end = Date(timeIntervalSinceNow: 600)
     // The call before may not be over for all.
-    while brought[rank] != nil, reason == nil { condition.wait() }
+    while brought[rank] != nil, reason == nil { wait(until: end) }
     brought[rank] = bytes
     condition.broadcast()
-    while brought.contains(nil), reason == nil { condition.wait() }
+    while brought.contains(nil), reason == nil { wait(until: end) }
     if let reason { throw Aborted(reason: reason) }
     let all = brought.compactMap { $0 }
     taken += 1
