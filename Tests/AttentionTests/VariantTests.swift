@@ -171,6 +171,25 @@ import Testing
     #expect(MaskBounds(sinks.maskExpression.resolving(sinks.parameters)).hasGaps)
   }
 
+  /// What a window says of the most keys, none among it, holds for every query.
+  @Test func mostKeysHold() {
+    let never = AttentionVariant("never") { v in
+      v.mask { at in at.kv <= at.query - 1e30 && at.kv >= at.query + 1e30 }
+    }
+    var known: [String: Int] = [:]
+    for variant in Self.all + Self.written + [never, .streaming(sinks: 4, window: 9)] {
+      let bounds = MaskBounds(variant.maskExpression.resolving(variant.parameters))
+      guard let most = bounds.mostKeys else { continue }
+      known[variant.name] = most
+      for query in 0..<90 {
+        #expect(bounds.keys(query: query, kvLength: 90, queryLength: 30).count <= most)
+      }
+    }
+    // Ends that are excluded count: positions need not be whole.
+    #expect(known["never"] == 0 && known["abs"] == 15 && known["equal"] == 1)
+    #expect(known["not"] == 6 && known["causal"] == nil && known["streaming"] == nil)
+  }
+
   /// A window of 1,024 keys, or sinks and a window, over 32k: only they are planned.
   @Test func onlyKeysThatCountArePlanned() throws {
     let device = try CPUDevice(threads: 1)

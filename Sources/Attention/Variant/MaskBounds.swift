@@ -91,8 +91,7 @@ package struct MaskBounds: Sendable {
     return keys.isEmpty ? 0..<0 : keys
   }
 
-  /// The most keys that any query has, whatever the lengths: those of a window; nil where bounds do not
-  /// say.
+  /// As many keys as a window has: no query has more, whatever the lengths; nil where there is none.
   package var mostKeys: Int? {
     var most: Int?
     for upper in bounds where upper.isUpper {
@@ -101,7 +100,7 @@ package struct MaskBounds: Sendable {
         let isWindow =
           a.query == b.query && a.kvLength == b.kvLength && a.queryLength == b.queryLength
         let keys = (a.constant - b.constant).rounded(.down) + 1
-        if isWindow, keys < 0x1p31 { most = min(most ?? .max, max(Int(keys), 0)) }
+        if isWindow, keys < 0x1p31 { most = min(most ?? .max, Int(max(keys, 0))) }
       }
     }
     return most
