@@ -140,8 +140,7 @@ extension Launch {
   private func readSameKeys(_ a: WorkItem, _ b: WorkItem) -> Bool {
     let (x, y) = (tiles[Int(a.tile)], tiles[Int(b.tile)])
     let same =
-      x.pages == y.pages && x.hasPositions == y.hasPositions
-      && a.firstHead == b.firstHead && a.headEnd == b.headEnd
+      x.sharesPages(with: y) && a.firstHead == b.firstHead && a.headEnd == b.headEnd
       && (a.kvFirst - b.kvFirst) % Int32(AttentionWorkspace.tileKeys) == 0
     return same && a.kvFirst < b.kvEnd && b.kvFirst < a.kvEnd
       && min(x.rowCount, y.rowCount) >= Self.manyRows

@@ -87,12 +87,9 @@ extension Schedule {
   private func endOfCommonPages(from first: Int) -> Int {
     let tile = tiles.base[first]
     var next = first + 1
-    while next < tiles.count {
-      let other = tiles.base[next]
-      let isCommon =
-        other.pages == tile.pages && other.hasPositions == tile.hasPositions
-        && other.kvHead == tile.kvHead
-      if !isCommon { break }
+    while next < tiles.count, tiles.base[next].sharesPages(with: tile),
+      tiles.base[next].kvHead == tile.kvHead
+    {
       next += 1
     }
     return next

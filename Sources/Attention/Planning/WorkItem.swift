@@ -41,10 +41,10 @@ package struct QueryTile: Sendable, Hashable, BitwiseCopyable {
     self.isSole = isSole
   }
 
-  /// Whether its keys reach over a multiple of `chunk`.
+  /// Whether both find their keys by the same list of pages.
   @inline(__always)
-  package func isCut(into chunk: Int32) -> Bool {
-    kvEnd > kvFirst && kvFirst / chunk != (kvEnd - 1) / chunk
+  func sharesPages(with other: QueryTile) -> Bool {
+    pages == other.pages && hasPositions == other.hasPositions
   }
 
   @inline(__always)
